@@ -1,0 +1,259 @@
+//! The checked configuration: what the rest of the gateway may rely on.
+//!
+//! Values of these types have been parsed, checked against each other and given their defaults; nothing
+//! downstream validates again. How a TOML file becomes a [`Config`] lives in the sibling modules.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A whole configuration that can be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What concerns the process as a whole.
+    pub gateway: Gateway,
+    /// TLS profiles by name; every listener's `tls` names one of them.
+    pub tls: BTreeMap<String, Arc<TlsProfile>>,
+    /// At least one.
+    pub listeners: Vec<Arc<Listener>>,
+    /// At least one; every listener's `backend` names one of them.
+    pub backends: Vec<Arc<Backend>>,
+}
+
+/// `[gateway]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gateway {
+    /// How this gateway is called in logs.
+    pub name: String,
+    /// Local CA; must be writable where the CA is used.
+    pub state_dir: PathBuf,
+    /// How long running transfers may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Text of the 220 greeting, one line.
+    pub banner: String,
+}
+
+/// `[tls.NAME]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsProfile {
+    /// The NAME.
+    pub name: String,
+    /// Chosen by SNI; the first is used where none matches.
+    pub certificates: Vec<CertificatePair>,
+    /// Whether the local CA mints certificates for this profile.
+    pub fallback: CertificateFallback,
+    /// Lowest version offered to clients.
+    pub min_version: TlsVersion,
+    /// Highest version offered to clients.
+    pub max_version: TlsVersion,
+    /// Refuse clients without the extended master secret (RFC 7627) under TLS 1.2.
+    pub require_ems: bool,
+    /// Whether data connections must resume the control connection's TLS session.
+    pub data_resumption: DataResumption,
+    /// Whether clients are asked for certificates.
+    pub client_certificates: ClientCertificates,
+    /// PEM file of the authorities that sign client certificates.
+    pub client_ca: Option<PathBuf>,
+    /// PEM or DER file of revoked client certificates.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificatePair {
+    /// Leaf first.
+    pub chain: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// Where certificates come from when none is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateFallback {
+    /// Nowhere: the handshake fails.
+    None,
+    /// The local CA mints one.
+    LocalCa,
+}
+
+/// TLS 1.2 or 1.3; nothing older is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246
+    Tls12,
+    /// RFC 8446
+    Tls13,
+}
+
+/// `data_resumption`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataResumption {
+    /// No tickets are given: every data connection makes a full handshake.
+    Off,
+    /// Resumption is offered and recorded.
+    Prefer,
+    /// A data connection that does not resume gets 522.
+    Require,
+}
+
+/// `client_certificates`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Not asked for.
+    Off,
+    /// Asked for; a client may have none, but a wrong one is refused.
+    Request,
+    /// No certificate, no session.
+    Require,
+}
+
+/// `[[listener]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Unique among listeners.
+    pub name: String,
+    /// Addresses to listen on; port 0 lets the kernel choose.
+    pub bind: Vec<SocketAddr>,
+    /// Whether `bind` was written; a default bind whose address family is missing is only a warning.
+    pub bind_written: bool,
+    /// Explicit, implicit or plain.
+    pub mode: Mode,
+    /// What must be under TLS.
+    pub require_tls: RequireTls,
+    /// Name of the TLS profile.
+    pub tls: String,
+    /// Name of the backend.
+    pub backend: String,
+    /// Failed logins before 421; at least 1.
+    pub login_attempts: u32,
+    /// Transfers slower than this many bytes a second over 60 s end; 0: off.
+    pub min_rate: u64,
+    /// Silence on the control connection outside transfers before 421.
+    pub idle_timeout: Duration,
+    /// For every TLS handshake with a client.
+    pub handshake_timeout: Duration,
+    /// From connect to a completed login.
+    pub login_timeout: Duration,
+    /// For a client to open its data connection, from the 227 or 229.
+    pub data_connect_timeout: Duration,
+    /// Whether a TLS upload may end without close_notify.
+    pub upload_end: UploadEnd,
+    /// Longest command line, in bytes, with its CRLF.
+    pub max_line: usize,
+    /// Sessions at once; one more gets 421.
+    pub max_sessions: usize,
+    /// Passive data connections.
+    pub passive: Passive,
+}
+
+/// How TLS begins on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// RFC 4217: AUTH TLS.
+    Explicit,
+    /// TLS from the first byte.
+    Implicit,
+    /// No TLS is offered.
+    Plain,
+}
+
+/// What a listener demands to be under TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequireTls {
+    /// Login and data connections (PROT P).
+    Data,
+    /// Login.
+    Login,
+    /// Nothing.
+    No,
+}
+
+/// What the end of a TLS upload without close_notify means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadEnd {
+    /// Truncation: 426, and the backend must not take it for complete.
+    Strict,
+    /// A complete file.
+    Lenient,
+}
+
+/// `[listener.passive]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passive {
+    /// Which ports the gateway listens on for data connections.
+    pub ports: PassivePorts,
+    /// Who may open a session's data connection.
+    pub peer: PassivePeer,
+    /// The address in the 227.
+    pub advertise: Advertise,
+    /// Exceptions by client address; the longest prefix wins.
+    pub advertise_for: Vec<AdvertiseFor>,
+}
+
+/// `ports`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassivePorts {
+    /// These.
+    Range(RangeInclusive<u16>),
+    /// This many, chosen by the kernel at start.
+    Auto(u16),
+}
+
+/// `peer`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassivePeer {
+    /// The control connection's address.
+    Exact,
+    /// An address with the same leading bits; families whose addresses are shorter than the prefix use
+    /// all their bits.
+    Prefix(u8),
+}
+
+/// `advertise`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advertise {
+    /// The address that the client dialled.
+    Auto,
+    /// This address.
+    Address(IpAddr),
+    /// The address that this name resolves to when it is needed.
+    Host(String),
+}
+
+/// One entry of `advertise_for`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdvertiseFor {
+    /// Clients from here…
+    pub from: IpNet,
+    /// …are told this address.
+    pub address: IpAddr,
+}
+
+/// `[[backend]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Unique among backends.
+    pub name: String,
+    /// Exactly one in this version.
+    pub servers: Vec<ServerAddress>,
+    /// TCP connect and the 220 together.
+    pub connect_timeout: Duration,
+    /// Each later reply.
+    pub reply_timeout: Duration,
+    /// A transfer in which no byte moves.
+    pub stall_timeout: Duration,
+}
+
+/// A server's host and port, resolved when it is dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// IP address or host name, without brackets.
+    pub host: String,
+    /// Defaults to 21.
+    pub port: u16,
+}

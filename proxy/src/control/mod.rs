@@ -1,0 +1,1 @@
+//! Line streams of the control channel.

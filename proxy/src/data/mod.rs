@@ -1,0 +1,1 @@
+//! Sockets for data connections: passive ports, one leg, the relay.

@@ -1,0 +1,14 @@
+//! ftpsgate: an FTPS-terminating proxy for FTP servers that cannot be changed.
+//!
+//! Read in this order: [`config`], [`server`], [`listener`], [`driver`], then [`backend`], [`control`] and
+//! [`data`], which all stand on [`tls`].
+
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod data;
+pub mod driver;
+pub mod listener;
+pub mod server;
+pub mod tls;
