@@ -1,1 +1,6 @@
-//! (in work)
+//! The FTP core of ftpsgate. It does no I/O: it knows no socket, no clock, no file system, no TLS library.
+//!
+//! - [`codec`]: bytes to values and back.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod codec;
