@@ -6,6 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::parameter;
 use super::verb::{Arity, Verb};
 
 /// A command whose verb is known and whose argument fits the verb's arity.
@@ -98,11 +99,9 @@ impl Command {
         self.argument().unwrap_or_default()
     }
 
-    /// The sub-command of SITE and OPTS: the first word, in capitals.
+    /// The sub-command of SITE and OPTS.
     pub fn subcommand(&self) -> Option<String> {
-        let word = self.argument()?.split(|&byte| byte == b' ').next()?;
-        let is_word = !word.is_empty() && word.len() <= 16 && word.iter().all(u8::is_ascii_alphanumeric);
-        is_word.then(|| word.iter().map(|&byte| char::from(byte.to_ascii_uppercase())).collect())
+        parameter::subcommand(self.argument()?)
     }
 
     /// Bytes that this command counts for in a queue.

@@ -62,10 +62,10 @@ fn strip_code(line: &[u8]) -> &[u8] {
 
 /// What a backend may offer through the gateway: commands that are forwarded, and facts about file names. What
 /// concerns the control connection's security and the data connections is the gateway's own affair.
-const PASSED_ON: [&str; 27] = [
+const PASSED_ON: [&str; 26] = [
     "AVBL", "CLNT", "COMB", "CSID", "DSIZ", "HASH", "LANG", "MD5", "MDTM", "MFCT", "MFF", "MFMT", "MLST",
-    "MMD5", "RANG", "REST", "RMDA", "SIZE", "THMB", "TVFS", "UTF8", "XCRC", "XMD5", "XSHA", "XSHA1",
-    "XSHA256", "XSHA512",
+    "MMD5", "REST", "RMDA", "SIZE", "THMB", "TVFS", "UTF8", "XCRC", "XMD5", "XSHA", "XSHA1", "XSHA256",
+    "XSHA512",
 ];
 
 /// Bytes of one line.

@@ -61,17 +61,29 @@ pub fn parse_rest(argument: &[u8]) -> Option<u64> {
     parse_decimal(argument).filter(|&offset| i64::try_from(offset).is_ok())
 }
 
-/// Whether ALLO's argument is `bytes` or `bytes R records`.
-pub fn is_allo(argument: &[u8]) -> bool {
+/// ALLO `bytes` or `bytes R records`.
+pub fn judge_allo(argument: &[u8]) -> Parameter {
     let mut words = argument.split(|&byte| byte == b' ');
     let bytes = words.next().and_then(parse_decimal);
     let tail: Vec<&[u8]> = words.collect();
-    bytes.is_some()
-        && match tail.as_slice() {
-            [] => true,
-            &[r, records] => r.eq_ignore_ascii_case(b"R") && parse_decimal(records).is_some(),
-            _ => false,
-        }
+    let has_good_tail = match tail.as_slice() {
+        [] => true,
+        &[r, records] => r.eq_ignore_ascii_case(b"R") && parse_decimal(records).is_some(),
+        _ => false,
+    };
+    if bytes.is_some() && has_good_tail { Parameter::Forward } else { Parameter::Malformed }
+}
+
+/// SITE with a sub-command that can be named.
+pub fn judge_site(argument: &[u8]) -> Parameter {
+    if subcommand(argument).is_some() { Parameter::Forward } else { Parameter::Malformed }
+}
+
+/// The sub-command of SITE and OPTS: the first word, in capitals; letters and digits only.
+pub fn subcommand(argument: &[u8]) -> Option<String> {
+    let word = argument.split(|&byte| byte == b' ').next()?;
+    let is_word = !word.is_empty() && word.len() <= 16 && word.iter().all(u8::is_ascii_alphanumeric);
+    is_word.then(|| word.iter().map(|&byte| char::from(byte.to_ascii_uppercase())).collect())
 }
 
 /// A transfer parameter that the gateway forwards, or why not.
@@ -147,7 +159,16 @@ mod tests {
     #[test]
     fn parameters() {
         assert!(is_pbsz(b"0") && is_pbsz(b"4294967295") && !is_pbsz(b"4294967296") && !is_pbsz(b"x"));
-        assert!(is_allo(b"10") && is_allo(b"10 R 5") && !is_allo(b"10 5") && !is_allo(b"x"));
+        for (argument, judgement) in [
+            (&b"10"[..], Parameter::Forward),
+            (b"10 R 5", Parameter::Forward),
+            (b"10 5", Parameter::Malformed),
+            (b"x", Parameter::Malformed),
+        ] {
+            assert_eq!(judge_allo(argument), judgement);
+        }
+        assert_eq!(judge_site(b"chmod 644 x"), Parameter::Forward);
+        assert_eq!(judge_site(b" x"), Parameter::Malformed);
         assert_eq!(judge_type(b"i"), Parameter::Forward);
         assert_eq!(judge_type(b"L 8"), Parameter::Forward);
         assert_eq!(judge_type(b"E"), Parameter::Unsupported);

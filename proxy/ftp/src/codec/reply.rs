@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 /// A three-digit reply code, 100 to 659.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

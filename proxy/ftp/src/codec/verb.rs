@@ -99,7 +99,7 @@ verbs! {
     Allo "ALLO", Required, "bytes";
     Abor "ABOR", None, "";
     // Files and directories: RFC 959, 775, 3659.
-    Cwd "CWD" | "XCWD", Optional, "[path]";
+    Cwd "CWD" | "XCWD", Required, "path";
     Cdup "CDUP" | "XCUP", None, "";
     Pwd "PWD" | "XPWD", None, "";
     Mkd "MKD" | "XMKD", Required, "path";
