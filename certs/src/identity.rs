@@ -4,8 +4,7 @@
 //! date.
 
 use std::{
-    fmt,
-    fs::File,
+    fmt, fs,
     net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -244,7 +243,7 @@ fn chain_gap(chain: &[CertificateDer<'_>]) -> Result<Option<Warning>, (usize, St
 }
 
 fn key_exposed(key: &Path) -> Option<Warning> {
-    let mode = File::open(key).and_then(|file| file.metadata()).ok()?.permissions().mode() & 0o7777;
+    let mode = fs::metadata(key).ok()?.permissions().mode() & 0o7777;
     (mode & 0o004 != 0).then_some(Warning::KeyExposed { mode })
 }
 

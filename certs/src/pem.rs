@@ -1,7 +1,7 @@
 //! Bounded reading of PEM files (RFC 7468).
 //!
-//! A file is read whole, sorted into what it holds, and wiped from memory: a private key leaves here as a key
-//! only, and no error quotes the file.
+//! A file is read whole and sorted into what it holds; its text, in which a private key may stand, is wiped from
+//! memory, and no error quotes it.
 
 use std::{
     fs::{self, File},

@@ -32,6 +32,7 @@ pub(super) fn root(key: &KeyPair, now: SystemTime) -> Result<Certificate, Error>
     params.distinguished_name.push(DnType::CommonName, format!("ftpsgate local CA {tag}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
     Ok(params.self_signed(key)?)
 }
 

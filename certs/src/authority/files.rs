@@ -3,6 +3,7 @@
 //! The CA is made in a temporary directory beside its place, written through to the disk, and moved there by
 //! one `rename`, which fails where a CA already is. So there is never half a CA, never a moment in which
 //! somebody else could read the key, and of processes that start at once one wins and the others use its CA.
+//! A process that is killed in between leaves a `.ca-…` directory, which nobody reads.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
