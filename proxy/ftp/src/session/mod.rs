@@ -279,7 +279,11 @@ impl Session {
     }
 
     /// The client closed its control connection, or it broke.
-    pub fn handle_downstream_closed(&mut self) {
+    pub fn handle_downstream_closed(&mut self, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        self.fail_transfer(now);
         self.close(CloseReason::ClientGone, None);
     }
 

@@ -80,6 +80,7 @@ pub(super) struct Running {
     permit: Permit,
     started: std::time::Duration,
     bytes: u64,
+    source_ended: bool,
     report: Option<RelayReport>,
     unique_name: Option<Vec<u8>>,
 }
@@ -312,6 +313,7 @@ impl Session {
             permit,
             started: now.monotonic,
             bytes: 0,
+            source_ended: false,
             report: None,
             unique_name: None,
         };
@@ -428,6 +430,10 @@ impl Session {
             (Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure, Direction::Download) => {
                 self.transfer = Transfer::Relaying { running, held: Some(reply) };
             }
+            // The backend's data connection may still be lingering.
+            (Kind::Completion, Direction::Upload) if running.source_ended => {
+                self.transfer = Transfer::Relaying { running, held: Some(reply) };
+            }
             (Kind::Completion, Direction::Upload) => {
                 self.transfer = Transfer::Relaying { running, held };
                 self.violate_upstream(Violation::EarlyCompletion, now);
@@ -439,10 +445,12 @@ impl Session {
         }
     }
 
-    /// How many bytes have moved; to be told before anything else while a relay runs.
-    pub fn handle_progress(&mut self, bytes: u64) {
+    /// How many bytes have moved, and whether the source had no more; to be told before anything else while a relay
+    /// runs. A backend that confirms an upload is early only if it was not told the upload's end.
+    pub fn handle_progress(&mut self, bytes: u64, source_ended: bool) {
         if let Some(running) = self.transfer.running_mut() {
             running.bytes = bytes;
+            running.source_ended = source_ended;
         }
     }
 
