@@ -11,4 +11,6 @@ pub mod data;
 pub mod driver;
 pub mod listener;
 pub mod server;
+pub mod service;
+pub mod socket;
 pub mod tls;
