@@ -1,0 +1,1 @@
+//! A raw FTP client that can do everything wrong.

@@ -1,0 +1,1 @@
+//! An ordinary FTP server over a temporary folder: libunftp in its own runtime thread.

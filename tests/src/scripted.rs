@@ -1,0 +1,1 @@
+//! A scripted FTP server that can do everything wrong.
