@@ -183,7 +183,8 @@ impl ScriptedSession {
     }
 
     pub(super) fn violation(&self, what: &str, bytes: &[u8]) {
-        self.shared.record.add(Happening::Violation(format!("{what}: {}", bytes.escape_ascii())));
+        let shown = &bytes[..bytes.len().min(80)];
+        self.shared.record.add(Happening::Violation(format!("{what}: {}", shown.escape_ascii())));
     }
 
     fn converse(mut self) -> Result<()> {
