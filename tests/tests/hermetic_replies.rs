@@ -200,7 +200,7 @@ fn rein_is_not_implemented() {
 fn unknown_verbs_get_500_and_are_never_forwarded() {
     let scene = scene();
     let mut client = scene.client();
-    for verb in ["XYZZY", "GET", "RETRIEVE", "S", "123", "-", "NO-OP"] {
+    for verb in ["XYZZY", "FETCH", "RETRIEVE", "S", "123", "-", "NO-OP"] {
         client.expect(verb, 500);
         client.expect(&format!("{verb} argument"), 500);
         assert!(!scene.server.record().has_command(verb), "{verb}");
@@ -314,7 +314,7 @@ fn before_login_only_a_few_verbs_are_answered() {
         let reply = client.command(command);
         assert_eq!(reply.code, 530, "{command}: {reply}");
     }
-    client.transcript("> NOOP\n< 200\n> SYST\n< 215\n> HELP\n< 214\n> FEAT\n< 211\n> OPTS UTF8 ON\n< 2");
+    client.transcript("> NOOP\n< 200\n> SYST\n< 215\n> HELP\n< 214\n> FEAT\n< 211\n> OPTS UTF8 ON\n< 501");
     client.log_in();
 }
 

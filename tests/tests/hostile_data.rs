@@ -329,7 +329,7 @@ fn noop_and_stat_in_mid_transfer_are_answered_by_the_gateway_at_once() {
     let mut client = scene.client();
     let mut data = client.begin_transfer("RETR endless");
     data.read_exactly(1000);
-    client.transcript("> NOOP\n< 200\n> STAT\n< 211\n> ABOR\n< 426\n< 226");
+    client.transcript("> NOOP\n< 200\n> STAT\n< 213\n> ABOR\n< 426\n< 226");
     let record = scene.server.record();
     assert!(!record.has_command("NOOP") && !record.has_command("STAT"));
 }
