@@ -2,11 +2,13 @@
 
 use toml::de::DeValue;
 
-use super::document::{Basis, Located, Table};
+use super::document::{Basis, Located};
 use super::model::{Backend, ServerAddress};
 use super::schema::Kind;
+use super::spelling::printable;
 use super::syntax;
-use super::syntax::{SyntaxError, printable};
+use super::syntax::SyntaxError;
+use super::table::Table;
 use super::value::{duration, parsed};
 
 /// A backend, with the places that checks across tables refer to.

@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::backend::BackendDraft;
-use super::document::{Basis, Document, Located, Table, nearest};
+use super::document::{Basis, Document, Located};
 use super::listener::ListenerDraft;
 use super::model::{Config, Gateway, PassivePorts, ServerAddress};
-use super::syntax::printable;
+use super::spelling::{nearest, printable};
+use super::table::Table;
 use super::tls::{DEFAULT_PROFILE, ProfileDraft};
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -27,7 +28,8 @@ pub(super) fn assemble(
         resolve_profile(document, draft, &profiles);
         resolve_backend(document, draft, &backends);
     }
-    warn_of_unused(document, &listeners, &profiles, &backends);
+    warn_of_unused_profiles(document, &listeners, &profiles);
+    warn_of_unused_backends(document, &listeners, &backends);
     binds_apart(document, &listeners);
     passive_ports_apart(document, &listeners);
     no_loops(document, &listeners, &backends);
@@ -107,12 +109,12 @@ fn resolve_backend(document: &Document, draft: &mut ListenerDraft, backends: &[B
     }
 }
 
-fn warn_of_unused(
-    document: &Document,
-    listeners: &[ListenerDraft],
-    profiles: &[ProfileDraft],
-    backends: &[BackendDraft],
-) {
+fn warn_of_unused_profiles(document: &Document, listeners: &[ListenerDraft], profiles: &[ProfileDraft]) {
+    let known = |name: &String| profiles.iter().any(|profile| profile.name.value == *name);
+    if !listeners.iter().all(|listener| known(&listener.tls.value)) {
+        // A name that leads nowhere has been reported, and may well have meant one of these.
+        return;
+    }
     for draft in profiles.iter().filter(|draft| draft.name.value != DEFAULT_PROFILE) {
         if listeners.iter().all(|listener| listener.tls.value != draft.name.value) {
             document.warning(
@@ -121,6 +123,13 @@ fn warn_of_unused(
                 "name it with `tls` of a [[listener]], or remove it",
             );
         }
+    }
+}
+
+fn warn_of_unused_backends(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
+    let known = |name: &String| backends.iter().any(|backend| backend.name.value == *name);
+    if !listeners.iter().all(|listener| known(&listener.listener.backend)) {
+        return;
     }
     for draft in backends {
         if listeners.iter().all(|listener| listener.listener.backend != draft.name.value) {

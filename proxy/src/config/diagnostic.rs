@@ -348,7 +348,7 @@ mod tests {
             let source = source(&text);
             let diagnostic = Diagnostic::new(Severity::Error, &source, start..start + length, "m", "h")
                 .with_related(length..length + 1, "l");
-            Diagnostics::from(diagnostic).render(true);
+            let _ = Diagnostics::from(diagnostic).render(true);
         }
     }
 }

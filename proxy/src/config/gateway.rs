@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::document::Table;
 use super::model::Gateway;
 use super::syntax;
+use super::table::Table;
 use super::value::{duration, parsed, path};
 
 /// Reads the table, which may be absent.

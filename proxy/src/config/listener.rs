@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use toml::de::DeValue;
 
-use super::document::{Basis, Located, Origin, Table};
+use super::document::{Basis, Located, Origin};
 use super::model::{Advertise, AdvertiseFor, Listener, Mode, Passive, PassivePorts, RequireTls};
 use super::schema::Kind;
 use super::syntax;
+use super::table::Table;
 use super::value::{choice, duration, integer, parsed, rate, size};
 
 /// A listener, with the places that checks across tables refer to. Its `backend` is not resolved yet.

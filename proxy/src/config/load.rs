@@ -10,9 +10,10 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
-use super::document::{Document, Repaired, Table};
+use super::document::{Document, Repaired};
 use super::model::Config;
-use super::syntax::printable;
+use super::spelling::printable;
+use super::table::Table;
 use super::value;
 use super::{backend, check, gateway, listener, tls};
 
@@ -135,7 +136,7 @@ fn repaired(broken: &[Diagnostic]) -> Repaired {
         let Some((line, _)) = error.position() else { continue };
         repaired.lines.insert(line);
         // A header or a bracket that was lost changes what all keys behind it belong to.
-        if error.message().contains("unclosed") || error.message().contains("table") {
+        if ["unclosed", "table", "array"].iter().any(|word| error.message().contains(word)) {
             repaired.from = Some(repaired.from.map_or(line, |from| from.min(line)));
         }
     }
@@ -149,6 +150,7 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
     errors.sort_by_key(|(span, _)| span.start);
     let mut diagnostics = Vec::new();
     let mut derailed = None;
+    let mut inside_array = false;
     for (span, message) in errors {
         let written = source.text.get(span.clone()).unwrap_or_default();
         let unquoted = message.starts_with(UNQUOTED);
@@ -162,9 +164,12 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
         };
         let diagnostic = Diagnostic::new(Severity::Error, source, span, message, hint);
         let line = diagnostic.position().map(|(line, _)| line);
-        if derailed.is_some() && derailed == line {
+        // Where the end of an array is missing, everything behind it is taken for its elements.
+        let of_array = diagnostic.message().contains("array");
+        if (derailed.is_some() && derailed == line) || (inside_array && (of_array || unquoted)) {
             continue;
         }
+        inside_array |= of_array;
         if !unquoted {
             derailed = line;
         }

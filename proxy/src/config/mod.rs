@@ -1,7 +1,8 @@
 //! Configuration: TOML in, a checked [`Config`] or all errors out.
 //!
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
-//! `keys` is the table of every key, in the words of `schema`; `document` walks a file by that table; one
+//! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
+//! `document`; one
 //! module per table of the file (`gateway`, `tls`, `listener`, `backend`) reads values with `value`, `syntax`,
 //! `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
@@ -20,7 +21,9 @@ mod quick;
 mod reference;
 mod schema;
 mod show;
+mod spelling;
 mod syntax;
+mod table;
 mod tls;
 mod units;
 mod value;

@@ -67,7 +67,7 @@ mod tests {
         let server: ServerAddress = "legacy:2121".parse().unwrap();
         let config = quick(server.clone(), None, None, state_dir.clone());
         assert_eq!(config.gateway.state_dir, state_dir);
-        assert_eq!(config.backends[0].servers, [server.clone()]);
+        assert_eq!(config.backends[0].servers, std::slice::from_ref(&server));
         let modes: Vec<_> = config.listeners.iter().map(|each| (each.name.as_str(), each.mode)).collect();
         assert_eq!(modes, [("ftps", Mode::Explicit), ("ftps-implicit", Mode::Implicit)]);
         assert!(config.listeners.iter().all(|each| !each.bind_written && each.bind.len() == 2));

@@ -1,7 +1,7 @@
 //! The tables of keys as Markdown, for `docs/configuration.md`.
 
 use super::schema::{Default, Kind, Section};
-use super::units::{format_duration, format_size};
+use super::units::format_size;
 
 /// A heading, a sentence and a table of keys for every section of the file.
 #[must_use]
@@ -42,7 +42,7 @@ fn values(kind: &Kind) -> String {
         Kind::Syntax(what, _) | Kind::TextOrTable(what, _) => (*what).to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Duration(min) if min.is_zero() => "duration".to_owned(),
-        Kind::Duration(min) => format!("duration, at least {}", format_duration(*min)),
+        Kind::Duration(_) => "duration, not zero".to_owned(),
         Kind::Size(min, max) => format!("size, {} to {}", format_size(*min), format_size(*max)),
         Kind::Rate => "rate".to_owned(),
         Kind::OneOf(words) => {

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::model::{Advertise, PassivePeer, PassivePorts, ServerAddress};
+use super::spelling::printable;
 use super::units::UnitError;
 
 /// Why a text cannot be read, and what would have been right.
@@ -241,15 +242,6 @@ pub(super) fn line(text: &str) -> Result<String, SyntaxError> {
     }
 }
 
-/// User text as it may stand in a message: short, without control characters.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN_CHARACTERS_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 fn quoted(text: &str) -> String {
     format!("`{}`", printable(text))
 }
@@ -293,8 +285,6 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// Fits one reply line.
 const LINE_BYTES_MAX: usize = 400;
-
-const SHOWN_CHARACTERS_MAX: usize = 60;
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::document::{Basis, Located, Origin, Table};
+use super::document::{Basis, Located, Origin};
 use super::model::{CertificateFallback, CertificatePair, ClientCertificates, TlsProfile};
 use super::syntax;
+use super::table::Table;
 use super::value::{boolean, choice, path};
 
 /// A profile, with the places that checks across tables refer to.
@@ -33,16 +34,11 @@ fn profile(name: Located<String>, table: &Table<'_>) -> ProfileDraft {
     let min_version = table.read("min_version", choice);
     let max_version = table.read("max_version", choice);
     if min_version.is_sound() && max_version.is_sound() && min_version.value > max_version.value {
-        let (later, earlier) = if min_version.is_written() {
-            (min_version.span, max_version.span)
-        } else {
-            (max_version.span, min_version.span)
-        };
         document.conflict(
-            &later,
+            &min_version.span,
             "`min_version` is above `max_version`",
             "no client could connect; raise `max_version` or lower `min_version`",
-            (&earlier, "the other bound"),
+            (&max_version.span, "the highest version"),
         );
     }
     let client_certificates = table.read("client_certificates", choice);

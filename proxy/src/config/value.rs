@@ -6,9 +6,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::choice::Choice;
-use super::document::{nearest, wrong_type};
 use super::schema::Kind;
-use super::syntax::{SyntaxError, printable};
+use super::spelling::{nearest, printable};
+use super::syntax::SyntaxError;
 use super::units::{self, format_size};
 
 /// Text that `parse` understands.
@@ -100,4 +100,44 @@ pub(super) fn path(value: &DeValue<'_>, kind: &Kind) -> Result<PathBuf, SyntaxEr
         }
         Ok(PathBuf::from(text))
     })
+}
+
+/// The error for a value of the wrong type.
+pub(super) fn wrong_type(value: &DeValue<'_>, kind: &Kind) -> SyntaxError {
+    let message = format!("must be {}, not {}", kind.expectation(), type_name(value));
+    let hint = match value {
+        DeValue::Integer(number) => match kind {
+            Kind::Duration(_) => format!("write it with its unit, \"{number}s\""),
+            Kind::Size(..) => format!("write it with its unit, \"{number}B\""),
+            Kind::Rate => format!("write it with its unit, \"{number}B/s\""),
+            Kind::Text | Kind::Syntax(..) | Kind::OneOf(_) => format!("write it in quotes, \"{number}\""),
+            _ => String::new(),
+        },
+        DeValue::Float(number) if matches!(kind, Kind::OneOf(_)) => {
+            format!("write it in quotes, \"{}\"", number.as_str())
+        }
+        DeValue::String(text) => match kind {
+            Kind::List(_) => format!("write it in brackets, [\"{}\"]", printable(text)),
+            Kind::Boolean if matches!(text.as_ref(), "true" | "false") => {
+                format!("write it without quotes, {text}")
+            }
+            Kind::Integer(..) if text.parse::<u64>().is_ok() => format!("write it without quotes, {text}"),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    SyntaxError { message, hint }
+}
+
+/// What a value is, for "must be …, not …".
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a decimal number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
 }
