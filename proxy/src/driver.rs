@@ -110,11 +110,10 @@ impl Driver {
     /// Every arm may be cancelled: streams keep what they have read, jobs live in `self`.
     async fn next_event(&mut self) -> Event {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
-        let hears_client = self.session.wants_command() && !self.downstream.is_congested();
-        let has_output = self.downstream.has_output();
+        let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
         let Self { downstream, upstream, connecting, data, stage, .. } = self;
-        // A stream is read or written at one time, not both; what is written is small.
+        // A stream is read or written at one time, not both: what is written is small, and comes first.
         select! {
             biased;
             Ok(()) = stage.changed() => Event::Stage,
@@ -122,18 +121,25 @@ impl Driver {
             event = async {
                 match upstream {
                     Some(upstream) if upstream.has_output() => Event::ServerWritten(upstream.flush().await),
-                    Some(upstream) => Event::Server(upstream.next_reply().await),
-                    None => std::future::pending().await,
+                    Some(upstream) if !is_congested => Event::Server(upstream.next_reply().await),
+                    Some(_) | None => std::future::pending().await,
                 }
-            }, if upstream.is_some() && !is_congested => event,
+            } => event,
             connected = async {
                 match connecting {
                     Some(job) => job.await,
                     None => std::future::pending().await,
                 }
-            }, if connecting.is_some() => Event::Connected(connected),
-            written = downstream.flush(), if has_output => Event::ClientWritten(written),
-            line = downstream.next_line(), if hears_client && !has_output => Event::Client(line),
+            } => Event::Connected(connected),
+            event = async {
+                if downstream.has_output() {
+                    Event::ClientWritten(downstream.flush().await)
+                } else if hears_client {
+                    Event::Client(downstream.next_line().await)
+                } else {
+                    std::future::pending().await
+                }
+            } => event,
             () = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,

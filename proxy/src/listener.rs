@@ -53,7 +53,12 @@ impl Drop for Place {
 }
 
 /// Accepts clients until the task is dropped.
-pub async fn accept(socket: TcpListener, gate: Arc<Gate>, sessions: TaskTracker, stage: watch::Receiver<Stage>) {
+pub async fn accept(
+    socket: TcpListener,
+    gate: Arc<Gate>,
+    sessions: TaskTracker,
+    stage: watch::Receiver<Stage>,
+) {
     loop {
         match socket.accept().await {
             Ok((stream, client)) => admit(stream, client, &gate, &sessions, &stage),

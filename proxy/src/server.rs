@@ -26,7 +26,7 @@ use crate::driver::Stage;
 use crate::listener::{self, Gate};
 
 pub use bind::BoundSocket;
-pub use prepare::StartError;
+pub use prepare::{StartError, check_certificates};
 
 /// Sockets that were opened by somebody else (systemd), by listener name.
 pub type Inherited = HashMap<String, Vec<StdTcpListener>>;
@@ -163,12 +163,7 @@ impl Server {
 
 impl State {
     /// The half that cannot fail.
-    fn install(
-        &mut self,
-        prepared: prepare::Prepared,
-        sessions: &TaskTracker,
-        stage: &watch::Sender<Stage>,
-    ) {
+    fn install(&mut self, prepared: prepare::Prepared, sessions: &TaskTracker, stage: &watch::Sender<Stage>) {
         let mut old_backends = std::mem::take(&mut self.backends);
         for backend in prepared.backends {
             let name = backend.config().name.clone();
@@ -199,12 +194,8 @@ impl State {
                         index.map(|index| old_sockets.swap_remove(index).1)
                     }
                     BoundSocket::New(socket, address) => {
-                        let accept = listener::accept(
-                            socket,
-                            Arc::clone(&gate),
-                            sessions.clone(),
-                            stage.subscribe(),
-                        );
+                        let accept =
+                            listener::accept(socket, Arc::clone(&gate), sessions.clone(), stage.subscribe());
                         Some(Accepting { address, task: tokio::spawn(accept) })
                     }
                 };

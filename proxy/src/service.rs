@@ -45,7 +45,12 @@ pub struct ServiceTls {
 
 impl Service {
     /// The session machine's view of a listener and its backend.
-    pub fn settings(config: &Config, listener: &Listener, backend: &Backend, tls: Option<&ServiceTls>) -> Settings {
+    pub fn settings(
+        config: &Config,
+        listener: &Listener,
+        backend: &Backend,
+        tls: Option<&ServiceTls>,
+    ) -> Settings {
         let backend = backend.config();
         Settings {
             listener: listener.name.clone(),

@@ -28,6 +28,8 @@ pub fn prepare_control(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_out_of_band_inline(true)
 }
 
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3);
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 const USER_TIMEOUT: Duration = Duration::from_secs(60);

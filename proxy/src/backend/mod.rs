@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ftpsgate_ftp::codec::FeatureSet;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 use crate::config;
@@ -87,7 +89,7 @@ impl Backend {
 pub async fn dial_data(server: SocketAddr, local: IpAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // The kernel chooses the port at connect: a bind to port 0 would take one for every peer.
-    rustix::net::sockopt::set_ip_bind_address_no_port(&socket)?;
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
     socket.bind(SocketAddr::new(local, 0))?;
     let stream = tokio::time::timeout(patience, socket.connect(server)).await??;
     socket::prepare(&stream)?;

@@ -17,7 +17,9 @@ pub async fn learn_features(backend: Arc<Backend>) {
         let patience = backend.config().connect_timeout + backend.config().reply_timeout;
         match timeout(patience, ask(&backend)).await {
             Ok(Some(features)) => return backend.remember_features(features),
-            Ok(None) | Err(_) => debug!(backend = backend.config().name, "the server did not answer FEAT yet"),
+            Ok(None) | Err(_) => {
+                debug!(backend = backend.config().name, "the server did not answer FEAT yet")
+            }
         }
         sleep(PAUSE).await;
     }

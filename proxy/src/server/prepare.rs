@@ -83,7 +83,9 @@ impl State {
         mut inherited: Inherited,
         registry: &Arc<PortRegistry>,
     ) -> Result<Prepared, StartError> {
-        if let Some(name) = inherited.keys().find(|name| config.listeners.iter().all(|one| one.name != **name)) {
+        if let Some(name) =
+            inherited.keys().find(|name| config.listeners.iter().all(|one| one.name != **name))
+        {
             return Err(StartError::UnknownSocket { name: name.clone() });
         }
         let (tls, authority, trusts) = self.prepare_tls(&config)?;
@@ -145,7 +147,8 @@ impl State {
     fn prepare_tls(
         &self,
         config: &Config,
-    ) -> Result<(BTreeMap<String, ServiceTls>, Option<Arc<Authority>>, Vec<Arc<ClientTrust>>), StartError> {
+    ) -> Result<(BTreeMap<String, ServiceTls>, Option<Arc<Authority>>, Vec<Arc<ClientTrust>>), StartError>
+    {
         let is_used = |profile: &&Arc<TlsProfile>| {
             config.listeners.iter().any(|one| one.mode != Mode::Plain && one.tls == profile.name)
         };
@@ -249,7 +252,8 @@ fn prepare_profile(
         (ClientCertificates::Off, _) | (_, None) => None,
         (asked @ (ClientCertificates::Request | ClientCertificates::Require), Some(ca)) => {
             let trust = ClientTrust::load(ca, profile.client_crl.as_deref()).map_err(|error| vec![error])?;
-            let verifier = if asked == ClientCertificates::Require { trust.require() } else { trust.request() };
+            let verifier =
+                if asked == ClientCertificates::Require { trust.require() } else { trust.request() };
             trusts.push(Arc::new(trust));
             Some(verifier)
         }
