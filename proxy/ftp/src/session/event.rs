@@ -41,7 +41,8 @@ pub enum Action {
     DiscardData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
-    /// Stop the relay: both data connections end so that nobody can take them for complete. Not answered.
+    /// Stop the relay, or what was to become one: both data connections end so that nobody can take them for
+    /// complete. Not answered.
     CancelRelay,
     /// The download is good: end the client's data connection cleanly. Answered by `handle_download_finished`.
     FinishDownload,

@@ -551,9 +551,18 @@ impl Session {
     /// A transfer that will not end by itself, because the session does.
     pub(super) fn fail_transfer(&mut self, now: Now) {
         match self.transfer.take() {
-            Transfer::Idle | Transfer::Setup(_) | Transfer::Aborting(_) => {}
+            Transfer::Idle | Transfer::Aborting(_) => {}
             // The reply that closes the session is its answer.
-            Transfer::Opening(running) => self.record_transfer(&running, 421, now),
+            Transfer::Setup(setup) => {
+                if let Some(running) = setup.waiting {
+                    self.record_transfer(&running, 421, now);
+                }
+            }
+            // The backend may have begun: an upload whose connection ended cleanly would be an empty file.
+            Transfer::Opening(running) => {
+                self.actions.push_back(Action::CancelRelay);
+                self.record_transfer(&running, 421, now);
+            }
             Transfer::Relaying { running, .. }
             | Transfer::Completing { running }
             | Transfer::Finishing { running, .. }
