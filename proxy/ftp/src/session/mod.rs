@@ -452,15 +452,19 @@ impl Session {
 
     /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
     fn answer_during_transfer(&mut self) -> bool {
-        let reply = match self.queue.peek() {
-            Some(command) if command.verb() == Verb::Noop => Reply::new(200, "Transfer in progress."),
+        if matches!(self.transfer, Transfer::Opening(_)) {
+            // Before the 150 the client would take the answer for the transfer's.
+            return false;
+        }
+        let (verb, code) = match self.queue.peek() {
+            Some(command) if command.verb() == Verb::Noop => (Verb::Noop, 200),
             Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => {
-                Reply::new(213, "Transfer in progress.")
+                (Verb::Stat, 213)
             }
             Some(_) | None => return false,
         };
         self.queue.pop();
-        self.reply(reply);
+        self.answer(verb, Reply::new(code, "Transfer in progress."));
         true
     }
 
