@@ -30,7 +30,8 @@ pub enum Action {
     ConnectUpstream,
     /// Write a command to the backend, if nothing unread is there; otherwise `handle_desynchronised`.
     SendUpstream(Command),
-    /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it.
+    /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
+    /// does the NOOP that marks the end of the replies to it.
     AbortUpstream(Command),
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
