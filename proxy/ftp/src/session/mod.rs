@@ -258,11 +258,13 @@ impl Session {
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
+                self.fail_transfer(now);
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
             LineError::TooLong | LineError::Telnet => self.long_lines += 1,
         }
         if self.long_lines >= LONG_LINES_MAX {
+            self.fail_transfer(now);
             return self.violate(Violation::LongLines, Some(reply));
         }
         self.queue.push(Entry::Refused(reply));
@@ -563,7 +565,7 @@ impl Session {
         self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
     }
 
-    /// The client broke a rule that nobody can go on after.
+    /// The client broke a rule that nobody can go on after. No transfer runs any more.
     fn violate(&mut self, violation: Violation, reply: Option<Reply>) {
         self.facts.push_back(Fact::Violation(violation));
         self.close(CloseReason::ClientViolation(violation), reply);

@@ -32,6 +32,19 @@ fn the_third_long_line_is_the_last() {
 }
 
 #[test]
+fn lines_that_end_the_session_in_mid_transfer_cut_it_off() {
+    for command in ["RETR a", "STOR a"] {
+        for error in ["bare LF", "bare CR", "NUL"] {
+            let mut wire = Wire::relaying(command);
+            wire.play(&format!("progress 5\nC! {error}\n* cancel\nC< 426 …\nC< 500 …\n* close"));
+            wire.play(&format!("= transfer {} 426 5B 0s none\n= closed client_violation", &command[..4]));
+        }
+        let mut wire = Wire::relaying(command);
+        wire.play("C! too long\nC! telnet\nC! too long\n* cancel\nC< 426 …\nC< 500 …\n* close");
+    }
+}
+
+#[test]
 fn a_tls_record_on_a_clear_connection_gets_no_echo() {
     let mut wire = Scene::explicit().begin();
     wire.play("C< 220 ready\nC! tls\n* close\n= violation client.unexpected_tls");
