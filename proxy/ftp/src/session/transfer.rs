@@ -217,19 +217,29 @@ impl Session {
         self.advance(now);
     }
 
-    /// Nobody opened the leased port in time.
+    /// Nobody opened the leased port in time. Once a relay was started this is the relay's to notice.
     pub fn handle_lease_expired(&mut self, now: Now) {
-        if let Transfer::Setup(setup) = &mut self.transfer {
-            let waiting = setup.waiting.take();
-            // The answer to REST may be on its way: nobody waits for it any more.
-            self.transfer = Transfer::Idle;
-            self.actions.push_back(Action::DiscardData);
-            if let Some(running) = waiting {
-                let reply = Reply::new(425, "The data connection was not opened in time.");
-                self.finish_transfer(running, reply, now);
+        let reply = || Reply::new(425, "The data connection was not opened in time.");
+        match self.transfer.take() {
+            Transfer::Setup(setup) => {
+                self.actions.push_back(Action::DiscardData);
+                if let Some(running) = setup.waiting {
+                    self.finish_transfer(running, reply(), now);
+                }
             }
-            self.advance(now);
+            // A 150 would start a relay over a connection that nobody will make.
+            Transfer::Opening(running) => {
+                self.actions.push_back(Action::CancelRelay);
+                self.abort_transfer(running, reply(), now);
+            }
+            transfer @ (Transfer::Idle
+            | Transfer::Relaying { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_)) => self.transfer = transfer,
         }
+        self.advance(now);
     }
 
     pub(super) fn handle_epsv_reply(&mut self, reply: Reply, now: Now) {

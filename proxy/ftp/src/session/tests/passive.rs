@@ -210,6 +210,25 @@ fn nobody_opens_the_leased_port() {
 }
 
 #[test]
+fn nobody_opens_the_leased_port_before_the_150() {
+    for command in ["RETR a", "STOR a"] {
+        Wire::opening(command).play(
+            "lease expired
+             * cancel
+             C< 425 …
+             B>! ABOR
+             C> PWD
+             B< 150 Here it comes
+             B< 426 aborted
+             B< 226 ok
+             B> PWD",
+        );
+    }
+    // Afterwards the relay is asked.
+    Wire::relaying("RETR a").play("lease expired\nrelay not-connected 0\nC< 425 …\nB>! ABOR");
+}
+
+#[test]
 fn a_second_pasv_replaces_the_first() {
     Wire::armed().play(
         "C> PASV
