@@ -290,7 +290,7 @@ pub enum CloseReason {
     BackendTimeout,
     /// The backend did what it must not.
     BackendViolation(Violation),
-    /// After an abort the backend's replies did not come back into step.
+    /// After an abort the backend did not come back into step.
     NotResynchronised,
     /// The gateway is stopping.
     Draining,

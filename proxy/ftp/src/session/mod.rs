@@ -126,6 +126,8 @@ enum Expecting {
     },
     /// 350 to REST, then the transfer begins.
     Restart,
+    /// 350 to the REST 0 after a REST whose transfer did not begin.
+    RestartUndone,
     /// 229, then the data connection is dialled.
     Epsv,
     Pasv,
@@ -310,6 +312,7 @@ impl Session {
             Expecting::Forwarded(verb) => self.handle_forwarded(verb, reply, now),
             Expecting::RenameFrom { rename_to } => self.handle_rename_from(rename_to, reply, now),
             Expecting::Restart => self.handle_restart(reply, now),
+            Expecting::RestartUndone => self.handle_restart_undone(reply, now),
             Expecting::Epsv => self.handle_epsv_reply(reply, now),
             Expecting::Pasv => self.handle_pasv_reply(reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
@@ -418,6 +421,7 @@ impl Session {
             | Expecting::Forwarded(_)
             | Expecting::RenameFrom { .. }
             | Expecting::Restart
+            | Expecting::RestartUndone
             | Expecting::Epsv
             | Expecting::Pasv
             | Expecting::Transfer => CloseReason::BackendGone,

@@ -14,7 +14,8 @@ use crate::codec::{Command, Kind, Protection, Reply, Verb};
 use super::abort::Abort;
 use super::answers;
 use super::event::{
-    Action, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
+    Action, CloseReason, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord,
+    Violation,
 };
 use super::settings::RequireTls;
 use super::timers::Timer;
@@ -363,12 +364,33 @@ impl Session {
         if reply.kind() == Kind::Preliminary {
             return self.expect_more(Expecting::Restart, now);
         }
+        if !is_final(&reply) && !matches!(self.transfer, Transfer::Setup(_)) {
+            // Nobody opened the leased port meanwhile. What REST said must not count for the next transfer.
+            let undo = Command::with(Verb::Rest, "0").expect("one clean line");
+            return self.send(undo, Expecting::RestartUndone, now);
+        }
+        if reply.kind() == Kind::Completion {
+            return self.violate_upstream(Violation::ImpossibleReply, now);
+        }
         let Transfer::Setup(setup) = &mut self.transfer else { return };
         let Some(running) = setup.waiting.take() else { return };
+        if reply.kind() == Kind::Intermediate {
+            return self.open_transfer(running, now);
+        }
+        self.transfer = Transfer::Idle;
+        self.actions.push_back(Action::DiscardData);
+        self.finish_transfer(running, reply, now);
+    }
+
+    pub(super) fn handle_restart_undone(&mut self, reply: Reply, now: Now) {
         match reply.kind() {
-            Kind::Intermediate => self.open_transfer(running, now),
-            Kind::TransientFailure | Kind::PermanentFailure => self.finish_transfer(running, reply, now),
-            Kind::Preliminary | Kind::Completion => self.violate_upstream(Violation::ImpossibleReply, now),
+            Kind::Preliminary => self.expect_more(Expecting::RestartUndone, now),
+            Kind::Intermediate => {}
+            // Where the next transfer would begin is not known.
+            Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => {
+                let reply = answers::closing("The server keeps the offset of a transfer that is over");
+                self.close(CloseReason::NotResynchronised, Some(reply));
+            }
         }
     }
 

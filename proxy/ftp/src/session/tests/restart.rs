@@ -66,3 +66,47 @@ fn a_backend_that_leaves_lies_or_is_silent_at_rest() {
         wire.play(&format!("{event}\nC< 421 …\n* close\n= closed {reason}"));
     }
 }
+
+#[test]
+fn a_refused_rest_is_the_answer_to_its_transfer() {
+    for reply in ["502 no", "501 no", "450 no"] {
+        let mut wire = Wire::armed();
+        wire.play(&format!("C> REST 7\nC< 350 …\nC> RETR a\nB> REST 7\nB< {reply}\n* discard\nC< {reply}"));
+        wire.play("C> RETR a\nC< 425 …");
+        wire.play(ARM);
+        wire.play("C> RETR a\nB> RETR a");
+    }
+}
+
+#[test]
+fn an_accepted_rest_whose_transfer_did_not_begin_is_undone() {
+    let expired = "
+        C> REST 7
+        C< 350 …
+        C> RETR a
+        B> REST 7
+        lease expired
+        * discard
+        C< 425 …
+        = transfer RETR 425 0B 0s none
+        C> PWD
+        B< 350 ok
+        B> REST 0";
+    let mut wire = Wire::armed();
+    wire.play(expired);
+    wire.play("B< 100 hm\nB< 350 ok\nB> PWD");
+    let mut wire = Wire::armed();
+    wire.play(expired);
+    wire.play("B< 502 no\nC< 421 …\n* close\n= closed not_resynchronised");
+    // A refusal needs no undoing.
+    let mut wire = Wire::armed();
+    wire.play("C> REST 7\nC< 350 …\nC> RETR a\nB> REST 7\nlease expired\n* discard\nC< 425 …\nB< 502 no");
+    wire.play("C> PWD\nB> PWD");
+}
+
+#[test]
+fn a_transfer_that_waits_for_rest_is_recorded_when_the_session_ends() {
+    let mut wire = Wire::armed();
+    wire.play("C> REST 7\nC< 350 …\nC> RETR a\nB> REST 7\nB< 226 x\nC< 421 …\n* close");
+    wire.play("= violation backend.impossible_reply\n= transfer RETR 421 0B 0s none");
+}
