@@ -299,7 +299,10 @@ impl Session {
         if reply.code().value() == 421 {
             return self.handle_goodbye(reply, now);
         }
-        if !matches!(self.transfer, Transfer::Aborting(_)) {
+        // These two have one deadline for all replies that may come.
+        let is_under_way = matches!(self.transfer, Transfer::Aborting(_))
+            || matches!(self.expecting, Expecting::Greeting { .. });
+        if !is_under_way {
             self.timers.clear(Timer::Reply);
         }
         match std::mem::replace(&mut self.expecting, Expecting::Nothing) {

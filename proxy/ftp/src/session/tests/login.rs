@@ -199,6 +199,21 @@ fn the_backend_does_not_greet() {
 }
 
 #[test]
+fn a_backend_that_is_not_ready_gets_no_more_time() {
+    connecting().play(
+        "+2s
+         B connected
+         B< 120 in a minute
+         +2s
+         B< 120 in a minute
+         +1s
+         C< 421 …
+         * close
+         = closed backend_unavailable",
+    );
+}
+
+#[test]
 fn the_backend_says_nothing_sensible_at_any_step() {
     for mut wire in [named(), password_sent()] {
         wire.play(
