@@ -593,7 +593,8 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        if let Some(reply) = reply {
+        // In the middle of a handshake nothing can be said, least of all in clear.
+        if let Some(reply) = reply.filter(|_| self.phase != Phase::Handshake) {
             self.reply(reply);
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();

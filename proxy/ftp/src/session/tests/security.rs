@@ -102,6 +102,27 @@ fn a_failed_handshake_ends_the_session_without_a_word() {
 }
 
 #[test]
+fn nothing_is_said_in_the_middle_of_a_handshake() {
+    for event in ["kill", "+30s"] {
+        let mut wire = explicit(RequireTls::Data);
+        wire.play(&format!("C> AUTH TLS\nC< 234 …\n* handshake\n{event}\n* close"));
+        let mut wire = Scene::explicit().mode(Mode::Implicit, RequireTls::Data).begin();
+        wire.play(&format!("* handshake\n{event}\n* close"));
+    }
+    // A login failed in clear; its backend is still there.
+    for event in ["B closed", "B< 421 bye", "B< 220 x", "B< what", "B desynchronised"] {
+        let mut wire = explicit(RequireTls::No);
+        wire.play("C> USER a\n* connect\nB connected\nB< 220 x\nB> USER a\nB< 530 no\nC< 530 no");
+        wire.play(&format!("C> AUTH TLS\nC< 234 …\n* handshake\n{event}\n* close"));
+    }
+}
+
+#[test]
+fn draining_in_the_middle_of_a_handshake_waits_for_its_end() {
+    explicit(RequireTls::Data).play("C> AUTH TLS\nC< 234 …\n* handshake\ndrain\ntls ok\nC< 421 …\n* close");
+}
+
+#[test]
 fn plaintext_behind_auth_ends_the_session_without_a_word() {
     explicit(RequireTls::Data).play(
         "C> AUTH TLS
