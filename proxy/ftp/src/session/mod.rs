@@ -358,6 +358,10 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.take_expired(now.monotonic) {
             match timer {
+                // The rest of the line may be there: it is us who do not read it.
+                Timer::Line if !self.wants_command() => {
+                    self.timers.set(Timer::Line, now.monotonic + LINE_TIMEOUT);
+                }
                 Timer::Line => {
                     self.fail_transfer(now);
                     self.close(CloseReason::LineTimeout, Some(answers::closing("Command line timeout")));

@@ -80,6 +80,18 @@ fn a_dripped_line_in_mid_transfer_cuts_it_off() {
 }
 
 #[test]
+fn a_line_that_the_gateway_does_not_read_need_not_end() {
+    let mut wire = Wire::relaying("RETR a");
+    for _ in 0..16 {
+        wire.play("C> PWD");
+    }
+    wire.play(
+        "C partial\n+95s\nrelay complete 1\nB< 226 x\n* finish download\ndownload ended\nC< 226 x\nB> PWD",
+    );
+    wire.play("+24s\n+1s\nC< 421 …\n* close\n= closed line_timeout");
+}
+
+#[test]
 fn the_handshake_is_the_drivers_to_time() {
     let mut wire = Scene::explicit().mode(Mode::Implicit, RequireTls::Data).begin();
     wire.play("* handshake\n+29s\ntls ok\nC< 220 ready\n+1s\nC< 421 …\n* close\n= closed login_timeout");
