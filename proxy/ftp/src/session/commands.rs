@@ -156,6 +156,10 @@ impl Session {
         if self.epsv_only && matches!(command.verb(), Verb::Pasv | Verb::Port | Verb::Eprt) {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
         }
+        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) {
+            // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
+            self.rename_from = None;
+        }
         match handler(command.verb()) {
             Handler::Auth => self.run_auth(&command),
             Handler::Pbsz => self.run_pbsz(&command),

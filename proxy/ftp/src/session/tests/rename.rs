@@ -31,6 +31,16 @@ fn the_second_of_two_rnfr_counts() {
 }
 
 #[test]
+fn a_held_rnfr_does_not_move_to_another_directory() {
+    for command in ["CWD d", "CDUP", "DELE a", "SYST"] {
+        Wire::ready().play(&format!(
+            "C> RNFR a\nC< 350 …\nC> {command}\nB> {command}\nB< 250 x\nC< 250 x\nC> RNTO b\nC< 503 …"
+        ));
+    }
+    Wire::ready().play("C> RNFR a\nC< 350 …\nC> NOOP\nB> NOOP\nB< 200 x\nC< 200 x\nC> RNTO b\nB> RNFR a");
+}
+
+#[test]
 fn what_the_backend_thinks_of_rnfr_is_the_answer_to_rnto() {
     Wire::ready().play("C> RNFR a\nC< 350 …\nC> RNTO b\nB> RNFR a\nB< 550 No such file\nC< 550 No such file");
     Wire::ready().play("C> RNFR a\nC< 350 …\nC> RNTO b\nB> RNFR a\nB< 450 Busy\nC< 450 Busy\nC> PWD\nB> PWD");
