@@ -1,6 +1,6 @@
 //! Commands that are one question to the backend, or none.
 
-use super::harness::Wire;
+use super::harness::{Scene, Wire};
 
 #[test]
 fn one_question_one_answer() {
@@ -120,6 +120,15 @@ fn commands_that_are_refused_to_everybody() {
             wire.play(&format!("C> {command}\nC< 502 …"));
         }
         wire.play("= denied EPRT |1|192.0.2.7|51201| 502");
+    }
+}
+
+#[test]
+fn commands_that_are_refused_before_the_login_already() {
+    let mut wire = Scene::explicit().begin();
+    wire.play("C< 220 ready");
+    for command in ["ADAT x", "MIC x", "CONF x", "ENC x", "SSCN ON", "CPSV", "REIN"] {
+        wire.play(&format!("C> {command}\nC< 502 …"));
     }
 }
 
