@@ -69,6 +69,8 @@ pub struct Session {
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// Replies of the backend that announced another, one after the other.
+    preliminaries: u32,
     long_lines: u32,
     draining: bool,
     queue: Queue,
@@ -157,6 +159,7 @@ impl Session {
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            preliminaries: 0,
             long_lines: 0,
             draining: false,
             queue: Queue::default(),
@@ -298,6 +301,10 @@ impl Session {
         }
         if reply.code().value() == 421 {
             return self.handle_goodbye(reply, now);
+        }
+        self.preliminaries = if reply.kind() == Kind::Preliminary { self.preliminaries + 1 } else { 0 };
+        if self.preliminaries > PRELIMINARIES_MAX {
+            return self.violate_upstream(Violation::MalformedReply, now);
         }
         // These two have one deadline for all replies that may come.
         let is_under_way = matches!(self.transfer, Transfer::Aborting(_))
@@ -626,5 +633,7 @@ fn is_final(reply: &Reply) -> bool {
 
 /// A line that was begun must end.
 const LINE_TIMEOUT: Duration = Duration::from_secs(30);
+/// 1yz replies before the one that they announce. Each begins the reply timeout anew.
+const PRELIMINARIES_MAX: u32 = 100;
 /// Over-long lines before the session ends.
 const LONG_LINES_MAX: u32 = 3;

@@ -108,6 +108,19 @@ fn an_endless_reply_ends_the_session() {
 }
 
 #[test]
+fn announcements_without_end_end_the_session() {
+    let chatter = "B< 100 hm\n".repeat(100);
+    Wire::ready().play(&format!("C> PWD\nB> PWD\n{chatter}B< 257 x\nC< 257 x\nC> PWD\nB> PWD\n{chatter}"));
+    let mut wire = Wire::ready();
+    wire.play(&format!(
+        "C> PWD\nB> PWD\n{chatter}B< 100 hm\nC< 421 …\n* close\n= violation backend.malformed_reply"
+    ));
+    let mut wire = Wire::opening("STOR a");
+    wire.play("B< 150 x\nC< 150 x\n* relay upload private\nrelay complete 1");
+    wire.play(&format!("{}* cancel\nC< 426 …\nC< 421 …\n* close", "B< 150 x\n".repeat(100)));
+}
+
+#[test]
 fn a_421_at_any_time_is_the_end() {
     Wire::ready().play("B< 421 Timeout\nC< 421 Timeout\n* close\n= closed backend_gone");
     Wire::ready().play("C> PWD\nB> PWD\nB< 421 Timeout\nC< 421 Timeout\n* close");
