@@ -565,13 +565,14 @@ impl Session {
     fn handle_failing_reply(&mut self, running: Running, reply: Reply, now: Now) {
         match (reply.kind(), running.direction) {
             (Kind::TransientFailure | Kind::PermanentFailure, _) => self.finish_transfer(running, reply, now),
-            (Kind::Completion, Direction::Download) => {
-                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
-                self.finish_transfer(running, failure, now);
-            }
-            (Kind::Completion, Direction::Upload) => {
+            // It was not told the upload's end, and yet it confirms it.
+            (Kind::Completion, Direction::Upload) if !running.source_ended => {
                 self.transfer = Transfer::Failing { running };
                 self.violate_upstream(Violation::EarlyCompletion, now);
+            }
+            (Kind::Completion, Direction::Upload | Direction::Download) => {
+                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
+                self.finish_transfer(running, failure, now);
             }
             (Kind::Preliminary | Kind::Intermediate, _) => {
                 self.transfer = Transfer::Failing { running };

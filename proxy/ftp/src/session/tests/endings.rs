@@ -91,6 +91,13 @@ fn an_upload_cut_off_by_a_backend_that_says_all_is_well() {
 }
 
 #[test]
+fn an_upload_whose_connection_broke_at_its_end_is_a_failure_and_no_lie() {
+    for events in ["relay backend-failed 7\nB< 226 Done", "B< 226 Done\nrelay backend-failed 7"] {
+        Wire::relaying("STOR a").play(&format!("progress 7 ended\n{events}\nC< 426 …\nC> PWD\nB> PWD"));
+    }
+}
+
+#[test]
 fn a_backend_whose_data_broke_and_that_says_nonsense_silence_or_goodbye() {
     for command in ["RETR a", "STOR a"] {
         for event in ["B< 350 hm", "B< what", "+60s", "B closed", "B< 421 bye", "kill"] {
