@@ -154,6 +154,9 @@ impl Session {
         {
             return self.answer(Verb::Epsv, reply);
         }
+        if self.permit(command).is_none() {
+            return;
+        }
         // A new one replaces the one before it (RFC 959 §3.3).
         if self.transfer.take_setup() {
             self.actions.push_back(Action::DiscardData);
