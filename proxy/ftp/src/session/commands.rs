@@ -29,6 +29,8 @@ enum Handler {
     /// Forwarded if the argument passes.
     Parameter(fn(&[u8]) -> Parameter),
     Passive(Style),
+    /// PORT and EPRT: not available in this version.
+    Active,
     Transfer(Direction),
     Rest,
     Abor,
@@ -64,6 +66,7 @@ fn handler(verb: Verb) -> Handler {
         Verb::Site => Handler::Parameter(parameter::judge_site),
         Verb::Pasv => Handler::Passive(Style::Pasv),
         Verb::Epsv => Handler::Passive(Style::Epsv),
+        Verb::Port | Verb::Eprt => Handler::Active,
         Verb::Retr | Verb::List | Verb::Nlst | Verb::Mlsd => Handler::Transfer(Direction::Download),
         Verb::Stor | Verb::Stou | Verb::Appe => Handler::Transfer(Direction::Upload),
         Verb::Rest => Handler::Rest,
@@ -108,9 +111,6 @@ fn handler(verb: Verb) -> Handler {
         | Verb::Rein
         | Verb::Lpsv
         | Verb::Lprt
-        // Active mode is not available in this version.
-        | Verb::Port
-        | Verb::Eprt
         | Verb::Rang
         | Verb::Smnt => Handler::Refused,
     }
@@ -143,6 +143,7 @@ impl Session {
             Handler::Stat
             | Handler::Parameter(_)
             | Handler::Passive(_)
+            | Handler::Active
             | Handler::Transfer(_)
             | Handler::Rest
             | Handler::Abor
@@ -156,6 +157,10 @@ impl Session {
         if self.epsv_only && matches!(command.verb(), Verb::Pasv | Verb::Port | Verb::Eprt) {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
         }
+        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) {
+            // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
+            self.rename_from = None;
+        }
         match handler(command.verb()) {
             Handler::Auth => self.run_auth(&command),
             Handler::Pbsz => self.run_pbsz(&command),
@@ -166,7 +171,11 @@ impl Session {
             Handler::Acct => self.run_acct(command, now),
             Handler::Host => self.run_host(&command),
             Handler::Quit => self.run_quit(),
-            Handler::Feat => self.send(command, Expecting::Features, now),
+            Handler::Feat => {
+                if self.permit(&command).is_some() {
+                    self.send(command, Expecting::Features, now);
+                }
+            }
             Handler::Opts => self.run_opts(command, now),
             Handler::Stat if command.argument().is_none() => {
                 let reply = answers::status(
@@ -187,7 +196,9 @@ impl Session {
             Handler::Help | Handler::Syst | Handler::Noop | Handler::Stat | Handler::Forward => {
                 self.forward(command, now);
             }
-            Handler::Refused => self.refuse(&command, answers::not_offered(command.verb())),
+            Handler::Active | Handler::Refused => {
+                self.refuse(&command, answers::not_offered(command.verb()));
+            }
         }
     }
 
@@ -197,7 +208,7 @@ impl Session {
     }
 
     /// Asks the backend, if policy allows it.
-    fn forward(&mut self, command: Command, now: Now) {
+    pub(super) fn forward(&mut self, command: Command, now: Now) {
         if self.permit(&command).is_some() {
             let verb = command.verb();
             self.send(command, Expecting::Forwarded(verb), now);
@@ -301,6 +312,9 @@ impl Session {
 
     /// REST is held, and sent right before its transfer command.
     fn run_rest(&mut self, command: Command) {
+        if self.permit(&command).is_none() {
+            return;
+        }
         let Some(offset) = parameter::parse_rest(command.argument_or_empty()) else {
             return self.answer(Verb::Rest, answers::bad_argument(Verb::Rest));
         };
