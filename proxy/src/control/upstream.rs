@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ftpsgate_ftp::codec::{Command, Reply, ReplyDecoder, ReplyError};
+use ftpsgate_ftp::codec::{Command, Kind, Reply, ReplyDecoder, ReplyError};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -64,6 +64,9 @@ impl Upstream {
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<ServerReply> {
         loop {
             if let Some(reply) = self.replies.next_reply() {
+                if let Ok(reply) = &reply {
+                    self.acknowledge(reply);
+                }
                 return Poll::Ready(Some(reply));
             }
             let mut space = [MaybeUninit::uninit(); READ_BYTES];
@@ -73,6 +76,15 @@ impl Upstream {
                 return Poll::Ready(None);
             }
             self.replies.feed(buffer.filled());
+        }
+    }
+
+    /// Many servers leave Nagle's algorithm on: they send the 226 only once the 150 is acknowledged, and we have
+    /// nothing to say that could carry that. Measured: 40 ms a file.
+    fn acknowledge(&self, reply: &Reply) {
+        if reply.kind() == Kind::Preliminary {
+            // Only speed is lost where this fails.
+            let _ = self.stream.set_quickack(true);
         }
     }
 
