@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use crate::control::{ClientLine, Downstream, ServerReply, Upstream};
+use crate::control::{ClientLine, Downstream, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
 use crate::tls::{HandshakeError, SessionTls};
 use data::{DataEvent, DataPlane};
@@ -217,9 +217,12 @@ impl Driver {
                 self.connecting = Some(Box::pin(async move { backend.dial().await }));
             }
             Action::SendUpstream(command) => {
-                let sent = self.upstream.as_mut().map(|upstream| upstream.send(&command));
-                if let Some(Err(_)) = sent {
-                    self.session.handle_desynchronised(self.now());
+                match self.upstream.as_mut().map(|upstream| upstream.send(&command)) {
+                    Some(Err(Unsolicited { goodbye: Some(reply) })) => {
+                        self.session.handle_reply(reply, self.now());
+                    }
+                    Some(Err(Unsolicited { goodbye: None })) => self.session.handle_desynchronised(self.now()),
+                    Some(Ok(())) | None => {}
                 }
             }
             Action::AbortUpstream(command) => {

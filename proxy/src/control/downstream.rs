@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ftpsgate_ftp::codec::{LineDecoder, LineError, Reply};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -79,8 +80,8 @@ impl Downstream {
         }
         match std::mem::replace(&mut self.stream, Stream::Gone) {
             Stream::Plain(stream) => {
-                let mut byte = [0];
-                match stream.try_read(&mut byte) {
+                // The kernel is asked, not tokio, which may not have heard yet of what has come.
+                match SockRef::from(&stream).peek(&mut [MaybeUninit::uninit()]) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained(stream)),
                     Ok(_) | Err(_) => Err(PlaintextInjection),
                 }
