@@ -49,12 +49,21 @@ pub enum ClientLine {
 ///
 /// Whoever injects plaintext before the handshake is found out here (RFC 4217 §15.1; CVE-2011-0411 and its family).
 #[derive(Debug)]
-pub struct Drained(TcpStream);
+pub struct Drained {
+    stream: TcpStream,
+    output: Output,
+}
 
 impl Drained {
-    /// The socket, for the handshake.
-    pub fn into_inner(self) -> TcpStream {
-        self.0
+    /// Writes what waits and then `reply`, the last words in clear, and gives the socket for the handshake.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    pub async fn say(mut self, reply: &Reply) -> io::Result<TcpStream> {
+        self.output.push(&reply.encode());
+        poll_fn(|context| self.output.poll_drain(&mut self.stream, context)).await?;
+        Ok(self.stream)
     }
 }
 
@@ -82,7 +91,9 @@ impl Downstream {
             Stream::Plain(stream) => {
                 // The kernel is asked, not tokio, which may not have heard yet of what has come.
                 match SockRef::from(&stream).peek(&mut [MaybeUninit::uninit()]) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained(stream)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        Ok(Drained { stream, output: std::mem::take(&mut self.output) })
+                    }
                     Ok(_) | Err(_) => Err(PlaintextInjection),
                 }
             }

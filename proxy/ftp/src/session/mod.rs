@@ -387,6 +387,9 @@ impl Session {
 
     /// The gateway is stopping: end as soon as no transfer would be cut off.
     pub fn handle_drain(&mut self, now: Now) {
+        if self.phase == Phase::Handshake {
+            return self.close(CloseReason::Draining, None);
+        }
         if !self.is_closed() {
             self.draining = true;
             self.advance(now);
