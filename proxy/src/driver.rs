@@ -117,10 +117,17 @@ impl Driver {
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
         let Self { downstream, securing, upstream, connecting, data, stage, .. } = self;
-        // A stream is read or written at one time, not both: what is written is small, and comes first.
+        // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
+        // before everything that a peer could do without end.
         select! {
             biased;
             Ok(()) = stage.changed() => Event::Stage,
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Deadline,
             event = data.next_event() => Event::Data(event),
             secured = async {
                 match securing {
@@ -150,12 +157,6 @@ impl Driver {
                     std::future::pending().await
                 }
             } => event,
-            () = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Deadline,
         }
     }
 
