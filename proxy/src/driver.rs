@@ -176,6 +176,7 @@ impl Driver {
             Event::Client(ClientLine::Partial(is_partial)) => {
                 self.session.handle_line_progress(is_partial, now);
             }
+            Event::Client(ClientLine::Ended) => self.session.handle_downstream_ended(now),
             Event::Client(ClientLine::Closed) => self.session.handle_downstream_closed(now),
             Event::ClientWritten(Ok(())) | Event::ServerWritten(Ok(())) => {}
             Event::ClientWritten(Err(_)) => self.session.handle_downstream_closed(now),

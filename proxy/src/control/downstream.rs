@@ -41,7 +41,9 @@ pub enum ClientLine {
     Line(Result<Vec<u8>, LineError>),
     /// Some bytes, and the line is not complete (or, with `false`: nothing is held).
     Partial(bool),
-    /// No more will come.
+    /// No more will come; the client may still listen.
+    Ended,
+    /// The connection is gone.
     Closed,
 }
 
@@ -134,8 +136,14 @@ impl Downstream {
         }
         let mut space = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut space);
-        if ready!(self.stream.poll_read(context, &mut buffer)).is_err() || buffer.filled().is_empty() {
-            return Poll::Ready(ClientLine::Closed);
+        match ready!(self.stream.poll_read(context, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => return Poll::Ready(ClientLine::Ended),
+            Ok(()) => {}
+            // A FIN without close_notify ends a control connection as well as one with it: what was said is said.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(ClientLine::Ended);
+            }
+            Err(_) => return Poll::Ready(ClientLine::Closed),
         }
         self.lines.feed(buffer.filled());
         Poll::Ready(match self.lines.next_line() {
