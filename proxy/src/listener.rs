@@ -57,7 +57,7 @@ impl Drop for Place {
 
 /// Accepts clients until the task is dropped or the socket is shut down.
 pub async fn accept(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     gate: Arc<Gate>,
     sessions: TaskTracker,
     stage: watch::Receiver<Stage>,
