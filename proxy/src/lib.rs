@@ -10,5 +10,6 @@ pub mod control;
 pub mod data;
 pub mod driver;
 pub mod listener;
+pub mod logging;
 pub mod server;
 pub mod tls;
