@@ -1,1 +1,11 @@
-//! (in work)
+//! The harness of ftpsgate's end-to-end tests.
+//!
+//! [`gateway`] runs the built binary; [`client`] and [`scripted`] are the peers that tests let misbehave, one
+//! before the gateway and one behind it; [`scene`] is all three together; [`libunftp`] is a server that nobody
+//! wrote for the tests.
+
+pub mod client;
+pub mod gateway;
+pub mod libunftp;
+pub mod scene;
+pub mod scripted;

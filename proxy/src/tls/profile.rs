@@ -4,12 +4,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::SupportedProtocolVersion;
 
 use crate::config::{DataResumption, TlsProfile, TlsVersion};
 
@@ -58,7 +58,10 @@ impl Profile {
 
 impl fmt::Debug for Profile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Profile").field("data_resumption", &self.data_resumption).finish_non_exhaustive()
+        formatter
+            .debug_struct("Profile")
+            .field("data_resumption", &self.data_resumption)
+            .finish_non_exhaustive()
     }
 }
 

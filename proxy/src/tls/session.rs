@@ -34,7 +34,10 @@ pub struct SessionTls {
 
 impl SessionTls {
     /// A session's TLS before its handshake; `certificates` chooses one by the client's SNI, once.
-    pub fn new(profile: Arc<Profile>, certificates: Arc<dyn ResolvesServerCert>) -> Result<Self, HandshakeError> {
+    pub fn new(
+        profile: Arc<Profile>,
+        certificates: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self, HandshakeError> {
         let resumption = match profile.data_resumption() {
             DataResumption::Off => None,
             DataResumption::Prefer | DataResumption::Require => Some(Resumption {
@@ -60,12 +63,12 @@ impl SessionTls {
     ) -> Result<(TlsStream<TcpStream>, ControlTls), HandshakeError> {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(CONTROL_TICKETS)));
         let handshake = Box::pin(acceptor.accept_with(tcp, |connection| self.secret.mark(connection)));
-        let stream = timeout(deadline, handshake)
-            .await
-            .map_err(|_| HandshakeError::Deadline)?
-            .map_err(|error| match error.downcast::<rustls::Error>() {
-                Ok(error) => HandshakeError::Tls(error),
-                Err(error) => HandshakeError::from_socket(error, true),
+        let stream =
+            timeout(deadline, handshake).await.map_err(|_| HandshakeError::Deadline)?.map_err(|error| {
+                match error.downcast::<rustls::Error>() {
+                    Ok(error) => HandshakeError::Tls(error),
+                    Err(error) => HandshakeError::from_socket(error, true),
+                }
             })?;
         let control = ControlTls::of(stream.get_ref().1);
         Ok((stream, control))
@@ -87,7 +90,8 @@ impl SessionTls {
             let (mut tcp, mut connection) = (tcp, connection);
             drive_handshake(&mut tcp, &mut connection).await.map(|()| (tcp, connection))
         });
-        let (tcp, connection) = timeout(deadline, handshake).await.map_err(|_| HandshakeError::Deadline)??;
+        let (tcp, connection) =
+            timeout(deadline, handshake).await.map_err(|_| HandshakeError::Deadline)??;
         let same_session = self.secret.prove(&connection);
         if same_session.is_none() && self.profile.data_resumption() == DataResumption::Require {
             return Err(DataTlsError::NotResumed);
@@ -105,7 +109,8 @@ impl SessionTls {
     }
 
     fn server_config(&self, tickets: usize) -> ServerConfig {
-        let mut config = self.profile.server_config(Arc::clone(&self.certificate) as Arc<dyn ResolvesServerCert>);
+        let mut config =
+            self.profile.server_config(Arc::clone(&self.certificate) as Arc<dyn ResolvesServerCert>);
         if let Some(Resumption { tickets: ticketer, store }) = &self.resumption {
             config.ticketer = Arc::clone(ticketer) as _;
             config.session_storage = Arc::clone(store) as _;

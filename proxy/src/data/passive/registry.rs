@@ -275,9 +275,8 @@ impl State {
         peers: Peers,
         now: Instant,
     ) -> Result<PortKey, Option<Instant>> {
-        let vacancy = |key: &PortKey| {
-            self.ports.get(key).map_or(Vacancy::Gone, |port| port.vacancy(peers, now))
-        };
+        let vacancy =
+            |key: &PortKey| self.ports.get(key).map_or(Vacancy::Gone, |port| port.vacancy(peers, now));
         for _ in 0..DRAWS_MAX {
             let key = PortKey::new(local, ports[random_below(ports.len())]);
             if self.last_used != Some(key) && vacancy(&key) == Vacancy::Free {

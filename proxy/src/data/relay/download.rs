@@ -1,9 +1,9 @@
 //! Backend to client: RETR, LIST, NLST, MLSD.
 
 use super::pump::{Pump, SinkClose};
-use super::{Limits, RelayEnd, Relayed};
-use crate::data::leg::{FinishError, Leg, Lingering, StreamEnd};
+use super::{Limits, Progress, RelayEnd, Relayed};
 use crate::data::Side;
+use crate::data::leg::{FinishError, Leg, Lingering, StreamEnd};
 
 /// Copies until the backend's end of file, then closes the backend's leg at once: some servers withhold their 226
 /// until the peer has closed (PROTOCOL.md §1, finding 6).
@@ -12,16 +12,22 @@ use crate::data::Side;
 /// 2yz call [`finish_download`]; otherwise drop `downstream`, which resets it.
 ///
 /// Cancelling drops the backend's leg; `downstream` cannot be finished any more.
-pub async fn download(mut upstream: Leg, downstream: &mut Leg, limits: &Limits) -> Relayed {
+pub async fn download(
+    mut upstream: Leg,
+    downstream: &mut Leg,
+    limits: &Limits,
+    progress: &Progress,
+) -> Relayed {
     downstream.expect_delivery();
     let mut pump = Pump::new(
         (Side::Upstream, &mut upstream),
         (Side::Downstream, downstream),
         SinkClose::Tolerated,
         limits,
+        progress,
     );
     let ended = Box::pin(pump.run()).await;
-    let bytes = pump.bytes;
+    let bytes = progress.bytes();
     let close_notify_seen = upstream.close_notify_seen();
     let end = match ended {
         Ok(StreamEnd::Clean) => {

@@ -12,6 +12,7 @@
 //!
 //! RFC 959 §5 (data connections), RFC 4217 §12 (closure), PROTOCOL.md "Ends of transfers", PERFORMANCE.md.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{LegError, Side};
@@ -36,6 +37,34 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Bytes a second, over any 60 s; 0: no minimum.
     pub min_rate: u64,
+}
+
+/// What a running transfer has come to so far, for whoever watches it from the same task.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    source_ended: AtomicBool,
+}
+
+impl Progress {
+    /// Payload that the sink's socket took.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the source has ended cleanly. The sink is told only afterwards.
+    pub fn source_ended(&self) -> bool {
+        self.source_ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// To be called before the sink learns of the end.
+    pub(crate) fn set_source_ended(&self) {
+        self.source_ended.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What a transfer came to.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::buffers::{Buffer, Size};
 use super::splice::Pipe;
 use super::watch::{Lapse, Watch};
-use super::{Limits, RelayEnd};
+use super::{Limits, Progress, RelayEnd};
 use crate::data::Side;
 use crate::data::leg::{Absorbed, Filled, Leg, StreamEnd};
 
@@ -36,8 +36,8 @@ pub(super) struct Pump<'legs> {
     pub(super) sink_side: Side,
     pub(super) sink_close: SinkClose,
     pub(super) watch: Watch,
-    /// Payload that was delivered.
-    pub(super) bytes: u64,
+    /// Payload that was delivered is counted here.
+    pub(super) progress: &'legs Progress,
     stall_timeout: Duration,
     /// Whether the sink has closed at least its sending half.
     departed: bool,
@@ -49,6 +49,7 @@ impl<'legs> Pump<'legs> {
         (sink_side, sink): (Side, &'legs mut Leg),
         sink_close: SinkClose,
         limits: &Limits,
+        progress: &'legs Progress,
     ) -> Self {
         Self {
             source,
@@ -57,7 +58,7 @@ impl<'legs> Pump<'legs> {
             sink_side,
             sink_close,
             watch: Watch::new(limits),
-            bytes: 0,
+            progress,
             stall_timeout: limits.stall_timeout,
             departed: false,
         }
@@ -68,7 +69,7 @@ impl<'legs> Pump<'legs> {
         let mut may_splice = !self.source.is_tls() && !self.sink.is_tls();
         let mut size = Size::Large;
         loop {
-            if may_splice && self.bytes >= SPLICE_AFTER {
+            if may_splice && self.progress.bytes() >= SPLICE_AFTER {
                 match Pipe::new() {
                     Ok(pipe) => return pipe.run(self).await,
                     // No descriptor, or no pipe memory left for this user: copying always works.
@@ -88,7 +89,7 @@ impl<'legs> Pump<'legs> {
                 None => {}
                 Some(Ok(Filled::Bytes(bytes))) => {
                     size = self.deliver(&buffer[..bytes]).await?;
-                    self.bytes += bytes as u64;
+                    self.progress.add(bytes as u64);
                 }
                 Some(Ok(Filled::End(end))) => return Ok(end),
                 Some(Err(error)) if error.is_reset() => {
@@ -180,8 +181,7 @@ impl<'legs> Pump<'legs> {
     /// Looks at the limits while `side` is waited for.
     fn poll_watch(&mut self, context: &mut Context<'_>, side: Side) -> Poll<RelayEnd> {
         let abandoned = self.departed && side == self.source_side;
-        let patience =
-            if abandoned { self.stall_timeout.min(DEPARTED_PATIENCE) } else { self.stall_timeout };
+        let patience = if abandoned { self.stall_timeout.min(DEPARTED_PATIENCE) } else { self.stall_timeout };
         self.watch.poll(context, patience).map(|lapse| match lapse {
             Lapse::Stalled if abandoned => RelayEnd::SinkFailed { side: self.sink_side, error: None },
             Lapse::Stalled => RelayEnd::Stalled { side },

@@ -48,22 +48,20 @@ impl Pipe {
 
     fn fill(&self, pump: &Pump<'_>) -> io::Result<usize> {
         let source = pump.source.tcp();
-        source.try_io(Interest::READABLE, || {
-            Ok(splice(source, None, &self.writer, None, PIPE_BYTES, flags())?)
-        })
+        source
+            .try_io(Interest::READABLE, || Ok(splice(source, None, &self.writer, None, PIPE_BYTES, flags())?))
     }
 
     async fn drain(&self, pump: &mut Pump<'_>, mut bytes: usize) -> Result<(), RelayEnd> {
         while bytes > 0 {
             pump.sink_ready().await?;
             let sink = pump.sink.tcp();
-            let moved = sink.try_io(Interest::WRITABLE, || {
-                Ok(splice(&self.reader, None, sink, None, bytes, flags())?)
-            });
+            let moved = sink
+                .try_io(Interest::WRITABLE, || Ok(splice(&self.reader, None, sink, None, bytes, flags())?));
             match moved {
                 Ok(moved) => {
                     bytes -= moved;
-                    pump.bytes += moved as u64;
+                    pump.progress.add(moved as u64);
                     pump.watch.moved += moved as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,10 +1,10 @@
 //! Client to backend: STOR, STOU, APPE.
 
 use super::pump::{Pump, SinkClose};
-use super::{Limits, RelayEnd, Relayed};
+use super::{Limits, Progress, RelayEnd, Relayed};
 use crate::config::UploadEnd;
-use crate::data::leg::{FinishError, Leg, StreamEnd};
 use crate::data::Side;
+use crate::data::leg::{FinishError, Leg, StreamEnd};
 
 /// Copies until the client's end, and ends the backend's leg the way the client ended its own.
 ///
@@ -17,19 +17,27 @@ use crate::data::Side;
 /// clean, and [`Relayed::close_notify_seen`] is false.
 ///
 /// Cancelling resets both legs.
-pub async fn upload(mut downstream: Leg, mut upstream: Leg, limits: &Limits, end_rule: UploadEnd) -> Relayed {
+pub async fn upload(
+    mut downstream: Leg,
+    mut upstream: Leg,
+    limits: &Limits,
+    end_rule: UploadEnd,
+    progress: &Progress,
+) -> Relayed {
     let mut pump = Pump::new(
         (Side::Downstream, &mut downstream),
         (Side::Upstream, &mut upstream),
         SinkClose::Fails,
         limits,
+        progress,
     );
     let ended = Box::pin(pump.run()).await;
-    let bytes = pump.bytes;
+    let bytes = progress.bytes();
     let close_notify_seen = downstream.close_notify_seen();
     let end = match (ended, end_rule) {
         (Ok(StreamEnd::Clean), UploadEnd::Strict | UploadEnd::Lenient)
         | (Ok(StreamEnd::WithoutCloseNotify), UploadEnd::Lenient) => {
+            progress.set_source_ended();
             Box::pin(finish_upload(downstream, upstream, limits)).await
         }
         (Ok(StreamEnd::WithoutCloseNotify), UploadEnd::Strict) => {
@@ -51,9 +59,7 @@ async fn finish_upload(downstream: Leg, upstream: Leg, limits: &Limits) -> Relay
         Err(error) => {
             return match error {
                 FinishError::Stalled => RelayEnd::Stalled { side: Side::Upstream },
-                FinishError::Leg(error) => {
-                    RelayEnd::SinkFailed { side: Side::Upstream, error: Some(error) }
-                }
+                FinishError::Leg(error) => RelayEnd::SinkFailed { side: Side::Upstream, error: Some(error) },
             };
         }
     };
