@@ -67,9 +67,10 @@ impl Session {
             (Abort::Asked, _, 225) => None,
             (Abort::Asked, _, _) => Some(Abort::OneReply),
             (Abort::OneReply, _, _) => None,
-            // Late ones; NOOP's own is neither.
-            (Abort::Marked, _, 225 | 226 | 426) => Some(abort),
-            (Abort::Marked, _, _) => None,
+            // Late ones. NOOP's own is another 2yz: every server knows NOOP, not every server ABOR.
+            (Abort::Marked, Kind::Completion, 225 | 226)
+            | (Abort::Marked, Kind::TransientFailure | Kind::PermanentFailure, _) => Some(abort),
+            (Abort::Marked, Kind::Completion, _) => None,
         };
         match next {
             Some(next) => {
@@ -90,8 +91,9 @@ impl Session {
     pub(super) fn handle_grace_over(&mut self, now: Now) {
         if matches!(self.transfer, Transfer::Aborting(Abort::OneReply)) {
             self.transfer = Transfer::Aborting(Abort::Marked);
-            self.send(Command::bare(Verb::Noop), Expecting::Transfer, now);
             self.timers.set(Timer::Reply, now.monotonic + RESYNCHRONISE_TIMEOUT);
+            // A late reply may be there already; it is no sign of disorder here.
+            self.actions.push_back(Action::AbortUpstream(Command::bare(Verb::Noop)));
         }
     }
 }

@@ -29,6 +29,8 @@ enum Handler {
     /// Forwarded if the argument passes.
     Parameter(fn(&[u8]) -> Parameter),
     Passive(Style),
+    /// PORT and EPRT: not available in this version.
+    Active,
     Transfer(Direction),
     Rest,
     Abor,
@@ -64,6 +66,7 @@ fn handler(verb: Verb) -> Handler {
         Verb::Site => Handler::Parameter(parameter::judge_site),
         Verb::Pasv => Handler::Passive(Style::Pasv),
         Verb::Epsv => Handler::Passive(Style::Epsv),
+        Verb::Port | Verb::Eprt => Handler::Active,
         Verb::Retr | Verb::List | Verb::Nlst | Verb::Mlsd => Handler::Transfer(Direction::Download),
         Verb::Stor | Verb::Stou | Verb::Appe => Handler::Transfer(Direction::Upload),
         Verb::Rest => Handler::Rest,
@@ -108,9 +111,6 @@ fn handler(verb: Verb) -> Handler {
         | Verb::Rein
         | Verb::Lpsv
         | Verb::Lprt
-        // Active mode is not available in this version.
-        | Verb::Port
-        | Verb::Eprt
         | Verb::Rang
         | Verb::Smnt => Handler::Refused,
     }
@@ -143,6 +143,7 @@ impl Session {
             Handler::Stat
             | Handler::Parameter(_)
             | Handler::Passive(_)
+            | Handler::Active
             | Handler::Transfer(_)
             | Handler::Rest
             | Handler::Abor
@@ -155,6 +156,10 @@ impl Session {
     pub(super) fn run_logged_in(&mut self, command: Command, now: Now) {
         if self.epsv_only && matches!(command.verb(), Verb::Pasv | Verb::Port | Verb::Eprt) {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
+        }
+        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) {
+            // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
+            self.rename_from = None;
         }
         match handler(command.verb()) {
             Handler::Auth => self.run_auth(&command),
@@ -187,7 +192,9 @@ impl Session {
             Handler::Help | Handler::Syst | Handler::Noop | Handler::Stat | Handler::Forward => {
                 self.forward(command, now);
             }
-            Handler::Refused => self.refuse(&command, answers::not_offered(command.verb())),
+            Handler::Active | Handler::Refused => {
+                self.refuse(&command, answers::not_offered(command.verb()));
+            }
         }
     }
 

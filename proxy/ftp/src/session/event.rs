@@ -30,7 +30,8 @@ pub enum Action {
     ConnectUpstream,
     /// Write a command to the backend, if nothing unread is there; otherwise `handle_desynchronised`.
     SendUpstream(Command),
-    /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it.
+    /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
+    /// does the NOOP that marks the end of the replies to it.
     AbortUpstream(Command),
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
@@ -41,7 +42,8 @@ pub enum Action {
     DiscardData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
-    /// Stop the relay: both data connections end so that nobody can take them for complete. Not answered.
+    /// Stop the relay, or what was to become one: both data connections end so that nobody can take them for
+    /// complete. Not answered.
     CancelRelay,
     /// The download is good: end the client's data connection cleanly. Answered by `handle_download_finished`.
     FinishDownload,
@@ -288,7 +290,7 @@ pub enum CloseReason {
     BackendTimeout,
     /// The backend did what it must not.
     BackendViolation(Violation),
-    /// After an abort the backend's replies did not come back into step.
+    /// After an abort the backend did not come back into step.
     NotResynchronised,
     /// The gateway is stopping.
     Draining,

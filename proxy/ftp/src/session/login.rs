@@ -96,10 +96,7 @@ impl Session {
     pub(super) fn handle_greeting(&mut self, user: Command, reply: Reply, now: Now) {
         match reply.kind() {
             // 120: ready in some minutes. The connect timeout goes on.
-            Kind::Preliminary => {
-                self.timers.set(Timer::Reply, now.monotonic + self.settings.connect_timeout);
-                self.expecting = Expecting::Greeting { user };
-            }
+            Kind::Preliminary => self.expecting = Expecting::Greeting { user },
             Kind::Completion => {
                 self.phase = Phase::UpstreamUser;
                 self.send(user, Expecting::User, now);

@@ -69,6 +69,8 @@ pub struct Session {
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// Replies of the backend that announced another, one after the other.
+    preliminaries: u32,
     long_lines: u32,
     draining: bool,
     queue: Queue,
@@ -126,6 +128,8 @@ enum Expecting {
     },
     /// 350 to REST, then the transfer begins.
     Restart,
+    /// 350 to the REST 0 after a REST whose transfer did not begin.
+    RestartUndone,
     /// 229, then the data connection is dialled.
     Epsv,
     Pasv,
@@ -155,6 +159,7 @@ impl Session {
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            preliminaries: 0,
             long_lines: 0,
             draining: false,
             queue: Queue::default(),
@@ -258,11 +263,13 @@ impl Session {
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
+                self.fail_transfer(now);
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
             LineError::TooLong | LineError::Telnet => self.long_lines += 1,
         }
         if self.long_lines >= LONG_LINES_MAX {
+            self.fail_transfer(now);
             return self.violate(Violation::LongLines, Some(reply));
         }
         self.queue.push(Entry::Refused(reply));
@@ -295,7 +302,14 @@ impl Session {
         if reply.code().value() == 421 {
             return self.handle_goodbye(reply, now);
         }
-        if !matches!(self.transfer, Transfer::Aborting(_)) {
+        self.preliminaries = if reply.kind() == Kind::Preliminary { self.preliminaries + 1 } else { 0 };
+        if self.preliminaries > PRELIMINARIES_MAX {
+            return self.violate_upstream(Violation::MalformedReply, now);
+        }
+        // These two have one deadline for all replies that may come.
+        let is_under_way = matches!(self.transfer, Transfer::Aborting(_))
+            || matches!(self.expecting, Expecting::Greeting { .. });
+        if !is_under_way {
             self.timers.clear(Timer::Reply);
         }
         match std::mem::replace(&mut self.expecting, Expecting::Nothing) {
@@ -308,6 +322,7 @@ impl Session {
             Expecting::Forwarded(verb) => self.handle_forwarded(verb, reply, now),
             Expecting::RenameFrom { rename_to } => self.handle_rename_from(rename_to, reply, now),
             Expecting::Restart => self.handle_restart(reply, now),
+            Expecting::RestartUndone => self.handle_restart_undone(reply, now),
             Expecting::Epsv => self.handle_epsv_reply(reply, now),
             Expecting::Pasv => self.handle_pasv_reply(reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
@@ -350,6 +365,10 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.take_expired(now.monotonic) {
             match timer {
+                // The rest of the line may be there: it is us who do not read it.
+                Timer::Line if !self.wants_command() => {
+                    self.timers.set(Timer::Line, now.monotonic + LINE_TIMEOUT);
+                }
                 Timer::Line => {
                     self.fail_transfer(now);
                     self.close(CloseReason::LineTimeout, Some(answers::closing("Command line timeout")));
@@ -416,6 +435,7 @@ impl Session {
             | Expecting::Forwarded(_)
             | Expecting::RenameFrom { .. }
             | Expecting::Restart
+            | Expecting::RestartUndone
             | Expecting::Epsv
             | Expecting::Pasv
             | Expecting::Transfer => CloseReason::BackendGone,
@@ -452,15 +472,19 @@ impl Session {
 
     /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
     fn answer_during_transfer(&mut self) -> bool {
-        let reply = match self.queue.peek() {
-            Some(command) if command.verb() == Verb::Noop => Reply::new(200, "Transfer in progress."),
+        if matches!(self.transfer, Transfer::Opening(_)) {
+            // Before the 150 the client would take the answer for the transfer's.
+            return false;
+        }
+        let (verb, code) = match self.queue.peek() {
+            Some(command) if command.verb() == Verb::Noop => (Verb::Noop, 200),
             Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => {
-                Reply::new(213, "Transfer in progress.")
+                (Verb::Stat, 213)
             }
             Some(_) | None => return false,
         };
         self.queue.pop();
-        self.reply(reply);
+        self.answer(verb, Reply::new(code, "Transfer in progress."));
         true
     }
 
@@ -559,7 +583,7 @@ impl Session {
         self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
     }
 
-    /// The client broke a rule that nobody can go on after.
+    /// The client broke a rule that nobody can go on after. No transfer runs any more.
     fn violate(&mut self, violation: Violation, reply: Option<Reply>) {
         self.facts.push_back(Fact::Violation(violation));
         self.close(CloseReason::ClientViolation(violation), reply);
@@ -580,7 +604,8 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        if let Some(reply) = reply {
+        // In the middle of a handshake nothing can be said, least of all in clear.
+        if let Some(reply) = reply.filter(|_| self.phase != Phase::Handshake) {
             self.reply(reply);
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
@@ -608,5 +633,7 @@ fn is_final(reply: &Reply) -> bool {
 
 /// A line that was begun must end.
 const LINE_TIMEOUT: Duration = Duration::from_secs(30);
+/// 1yz replies before the one that they announce. Each begins the reply timeout anew.
+const PRELIMINARIES_MAX: u32 = 100;
 /// Over-long lines before the session ends.
 const LONG_LINES_MAX: u32 = 3;

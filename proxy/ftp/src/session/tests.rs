@@ -1,1 +1,20 @@
 //! Wire transcripts under a virtual clock.
+//!
+//! Each test is what both wires show, line by line; [`harness`] explains the words. A transcript is complete: an
+//! action that it does not name fails the test, and so does one that it names and that does not come.
+
+mod harness;
+
+mod abort;
+mod commands;
+mod deadlines;
+mod endings;
+mod features;
+mod hostile;
+mod login;
+mod passive;
+mod pipelining;
+mod rename;
+mod restart;
+mod security;
+mod transfer;

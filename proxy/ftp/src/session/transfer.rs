@@ -14,7 +14,8 @@ use crate::codec::{Command, Kind, Protection, Reply, Verb};
 use super::abort::Abort;
 use super::answers;
 use super::event::{
-    Action, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
+    Action, CloseReason, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord,
+    Violation,
 };
 use super::settings::RequireTls;
 use super::timers::Timer;
@@ -217,19 +218,29 @@ impl Session {
         self.advance(now);
     }
 
-    /// Nobody opened the leased port in time.
+    /// Nobody opened the leased port in time. Once a relay was started this is the relay's to notice.
     pub fn handle_lease_expired(&mut self, now: Now) {
-        if let Transfer::Setup(setup) = &mut self.transfer {
-            let waiting = setup.waiting.take();
-            // The answer to REST may be on its way: nobody waits for it any more.
-            self.transfer = Transfer::Idle;
-            self.actions.push_back(Action::DiscardData);
-            if let Some(running) = waiting {
-                let reply = Reply::new(425, "The data connection was not opened in time.");
-                self.finish_transfer(running, reply, now);
+        let reply = || Reply::new(425, "The data connection was not opened in time.");
+        match self.transfer.take() {
+            Transfer::Setup(setup) => {
+                self.actions.push_back(Action::DiscardData);
+                if let Some(running) = setup.waiting {
+                    self.finish_transfer(running, reply(), now);
+                }
             }
-            self.advance(now);
+            // A 150 would start a relay over a connection that nobody will make.
+            Transfer::Opening(running) => {
+                self.actions.push_back(Action::CancelRelay);
+                self.abort_transfer(running, reply(), now);
+            }
+            transfer @ (Transfer::Idle
+            | Transfer::Relaying { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_)) => self.transfer = transfer,
         }
+        self.advance(now);
     }
 
     pub(super) fn handle_epsv_reply(&mut self, reply: Reply, now: Now) {
@@ -353,12 +364,33 @@ impl Session {
         if reply.kind() == Kind::Preliminary {
             return self.expect_more(Expecting::Restart, now);
         }
+        if !is_final(&reply) && !matches!(self.transfer, Transfer::Setup(_)) {
+            // Nobody opened the leased port meanwhile. What REST said must not count for the next transfer.
+            let undo = Command::with(Verb::Rest, "0").expect("one clean line");
+            return self.send(undo, Expecting::RestartUndone, now);
+        }
+        if reply.kind() == Kind::Completion {
+            return self.violate_upstream(Violation::ImpossibleReply, now);
+        }
         let Transfer::Setup(setup) = &mut self.transfer else { return };
         let Some(running) = setup.waiting.take() else { return };
+        if reply.kind() == Kind::Intermediate {
+            return self.open_transfer(running, now);
+        }
+        self.transfer = Transfer::Idle;
+        self.actions.push_back(Action::DiscardData);
+        self.finish_transfer(running, reply, now);
+    }
+
+    pub(super) fn handle_restart_undone(&mut self, reply: Reply, now: Now) {
         match reply.kind() {
-            Kind::Intermediate => self.open_transfer(running, now),
-            Kind::TransientFailure | Kind::PermanentFailure => self.finish_transfer(running, reply, now),
-            Kind::Preliminary | Kind::Completion => self.violate_upstream(Violation::ImpossibleReply, now),
+            Kind::Preliminary => self.expect_more(Expecting::RestartUndone, now),
+            Kind::Intermediate => {}
+            // Where the next transfer would begin is not known.
+            Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => {
+                let reply = answers::closing("The server keeps the offset of a transfer that is over");
+                self.close(CloseReason::NotResynchronised, Some(reply));
+            }
         }
     }
 
@@ -533,13 +565,14 @@ impl Session {
     fn handle_failing_reply(&mut self, running: Running, reply: Reply, now: Now) {
         match (reply.kind(), running.direction) {
             (Kind::TransientFailure | Kind::PermanentFailure, _) => self.finish_transfer(running, reply, now),
-            (Kind::Completion, Direction::Download) => {
-                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
-                self.finish_transfer(running, failure, now);
-            }
-            (Kind::Completion, Direction::Upload) => {
+            // It was not told the upload's end, and yet it confirms it.
+            (Kind::Completion, Direction::Upload) if !running.source_ended => {
                 self.transfer = Transfer::Failing { running };
                 self.violate_upstream(Violation::EarlyCompletion, now);
+            }
+            (Kind::Completion, Direction::Upload | Direction::Download) => {
+                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
+                self.finish_transfer(running, failure, now);
             }
             (Kind::Preliminary | Kind::Intermediate, _) => {
                 self.transfer = Transfer::Failing { running };
@@ -551,9 +584,18 @@ impl Session {
     /// A transfer that will not end by itself, because the session does.
     pub(super) fn fail_transfer(&mut self, now: Now) {
         match self.transfer.take() {
-            Transfer::Idle | Transfer::Setup(_) | Transfer::Aborting(_) => {}
+            Transfer::Idle | Transfer::Aborting(_) => {}
             // The reply that closes the session is its answer.
-            Transfer::Opening(running) => self.record_transfer(&running, 421, now),
+            Transfer::Setup(setup) => {
+                if let Some(running) = setup.waiting {
+                    self.record_transfer(&running, 421, now);
+                }
+            }
+            // The backend may have begun: an upload whose connection ended cleanly would be an empty file.
+            Transfer::Opening(running) => {
+                self.actions.push_back(Action::CancelRelay);
+                self.record_transfer(&running, 421, now);
+            }
             Transfer::Relaying { running, .. }
             | Transfer::Completing { running }
             | Transfer::Finishing { running, .. }

@@ -1,0 +1,448 @@
+//! Plays a session against a transcript.
+//!
+//! ```text
+//! C> PASV                 the client writes a command         C< 227 …     it is answered, with any text
+//! B< 229 x (|||2000|)     the backend answers                 B> EPSV      it is sent a command
+//! C! too long             the client writes no command        B>! ABOR     it is sent one out of turn
+//! lease ok                the driver reports                  * lease      the driver is asked
+//! +10s                    time passes                         = closed quit    a fact, since the last
+//! ```
+//!
+//! `\n` in a backend's line is CRLF, `\xff` is a byte; ` | ` stands between the lines of a reply to the client.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ftpsgate_policies::Policy;
+
+use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
+use crate::session::{
+    Action, Client, ControlTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport, RequireTls,
+    Session, Settings, UpstreamInfo,
+};
+
+/// One session, its clock, and what it has asked for and nobody has looked at.
+pub(super) struct Wire {
+    pub(super) session: Session,
+    clock: Duration,
+    asked: VecDeque<String>,
+    facts: VecDeque<String>,
+}
+
+/// What differs from one scene to the next.
+pub(super) struct Scene {
+    pub(super) settings: Settings,
+    pub(super) address: IpAddr,
+    pub(super) features: FeatureSet,
+}
+
+impl Scene {
+    /// An explicit listener that wants everything under TLS.
+    pub(super) fn explicit() -> Self {
+        Self {
+            settings: Settings {
+                listener: "ftps".into(),
+                backend: "legacy".into(),
+                banner: "ready".into(),
+                mode: Mode::Explicit,
+                require_tls: RequireTls::Data,
+                certificate_available: true,
+                login_attempts: 3,
+                hosts: vec!["ftp.example.com".into(), "*.example.net".into()],
+                policy: Arc::new(Policy::allow_all()),
+                login_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(300),
+                connect_timeout: Duration::from_secs(5),
+                reply_timeout: Duration::from_secs(60),
+            },
+            address: IpAddr::from([192, 0, 2, 7]),
+            features: FeatureSet::default(),
+        }
+    }
+
+    /// A listener without TLS.
+    pub(super) fn plain() -> Self {
+        Self::explicit().mode(Mode::Plain, RequireTls::No)
+    }
+
+    pub(super) fn mode(mut self, mode: Mode, require_tls: RequireTls) -> Self {
+        self.settings.mode = mode;
+        self.settings.require_tls = require_tls;
+        self
+    }
+
+    pub(super) fn begin(self) -> Wire {
+        let client = Client { address: self.address, features: Arc::new(self.features) };
+        let now = Now { monotonic: Duration::ZERO, wall: SystemTime::UNIX_EPOCH };
+        let session = Session::new(Arc::new(self.settings), client, now);
+        let mut wire =
+            Wire { session, clock: Duration::ZERO, asked: VecDeque::new(), facts: VecDeque::new() };
+        wire.collect();
+        wire
+    }
+}
+
+impl Wire {
+    /// A session whose client is logged in, under TLS, with PROT P.
+    pub(super) fn ready() -> Self {
+        let mut wire = Scene::explicit().begin();
+        wire.play(
+            "C< 220 ready
+             C> AUTH TLS
+             C< 234 …
+             * handshake
+             tls ok
+             C> PBSZ 0
+             C< 200 PBSZ=0
+             C> PROT P
+             C< 200 …",
+        );
+        wire.play(LOGIN);
+        wire
+    }
+
+    /// A session whose client is logged in, on a listener without TLS.
+    pub(super) fn ready_in_clear() -> Self {
+        let mut wire = Scene::plain().begin();
+        wire.play("C< 220 ready");
+        wire.play(LOGIN);
+        wire
+    }
+
+    /// Both data connections are prepared.
+    pub(super) fn armed() -> Self {
+        let mut wire = Self::ready();
+        wire.play(ARM);
+        wire
+    }
+
+    /// The transfer command was sent to the backend.
+    pub(super) fn opening(command: &str) -> Self {
+        let mut wire = Self::armed();
+        wire.play(&format!("C> {command}\nB> {command}"));
+        wire
+    }
+
+    /// Bytes move.
+    pub(super) fn relaying(command: &str) -> Self {
+        let mut wire = Self::opening(command);
+        let direction = match command.split(' ').next() {
+            Some("STOR" | "STOU" | "APPE") => "upload",
+            Some(_) | None => "download",
+        };
+        wire.play(&format!("B< 150 Here it comes\nC< 150 Here it comes\n* relay {direction} private"));
+        wire
+    }
+
+    /// Plays the transcript; after it nothing is left to be said.
+    #[track_caller]
+    pub(super) fn play(&mut self, script: &str) {
+        self.play_partly(script);
+        self.expect_silence("the end", script);
+    }
+
+    /// Plays the transcript; what comes of its last line is left to the next one.
+    #[track_caller]
+    pub(super) fn play_partly(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Some(fact) = line.strip_prefix("= ") {
+                self.expect_fact(fact, script);
+            } else if ["C< ", "B> ", "B>! ", "* "].iter().any(|word| line.starts_with(word)) {
+                self.expect(line, script);
+            } else {
+                self.expect_silence(line, script);
+                self.happen(line);
+                self.collect();
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.clock, wall: SystemTime::UNIX_EPOCH + self.clock }
+    }
+
+    fn happen(&mut self, line: &str) {
+        let now = self.now();
+        let session = &mut self.session;
+        if let Some(text) = line.strip_prefix("C> ") {
+            return session.handle_command(Command::parse(&unescape(text)), now);
+        }
+        if let Some(text) = line.strip_prefix("C! ") {
+            return session.handle_line_error(line_error(text), now);
+        }
+        if let Some(text) = line.strip_prefix("B< ") {
+            return self.hear(&unescape(text));
+        }
+        if let Some(time) = line.strip_prefix('+') {
+            return self.pass(time);
+        }
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["C", "closed"] => session.handle_downstream_closed(now),
+            ["C", "partial"] => session.handle_line_progress(true, now),
+            ["C", "whole"] => session.handle_line_progress(false, now),
+            ["B", "connected"] => session.handle_upstream_connected(upstream("198.51.100.3:21", false)),
+            ["B", "connected", address] => session.handle_upstream_connected(upstream(address, false)),
+            ["B", "connected", address, "without", "EPSV"] => {
+                session.handle_upstream_connected(upstream(address, true));
+            }
+            ["B", "unreachable"] => session.handle_upstream_failed(),
+            ["B", "closed"] => session.handle_upstream_closed(now),
+            ["B", "desynchronised"] => session.handle_desynchronised(now),
+            ["tls", "ok"] => session.handle_tls_established(tls(None), now),
+            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name)), now),
+            ["tls", "failed"] => session.handle_tls_failed(),
+            ["tls", "injected"] => session.handle_plaintext_injection(),
+            ["lease", "ok"] => {
+                session.handle_port_leased(Ok("203.0.113.1:61000".parse().unwrap()), now);
+            }
+            ["lease", "ok", address] => session.handle_port_leased(Ok(address.parse().unwrap()), now),
+            ["lease", "none"] => session.handle_port_leased(Err(PortError::NoneFree), now),
+            ["lease", "unresolved"] => session.handle_port_leased(Err(PortError::NoAddress), now),
+            ["lease", "expired"] => session.handle_lease_expired(now),
+            ["dial", "ok"] => session.handle_backend_dialled(true, now),
+            ["dial", "failed"] => session.handle_backend_dialled(false, now),
+            ["progress", bytes] => session.handle_progress(bytes.parse().unwrap(), false),
+            ["progress", bytes, "ended"] => session.handle_progress(bytes.parse().unwrap(), true),
+            ["relay", end, bytes] => {
+                let report = RelayReport { bytes: bytes.parse().unwrap(), end: relay_end(end), tls: None };
+                session.handle_relay_finished(report, now);
+            }
+            ["download", "ended"] => session.handle_download_finished(true, now),
+            ["download", "broken"] => session.handle_download_finished(false, now),
+            ["drain"] => session.handle_drain(now),
+            ["kill"] => session.handle_kill(now),
+            _ => panic!("nothing that can happen: {line}"),
+        }
+    }
+
+    /// The backend's bytes, through its decoder.
+    fn hear(&mut self, bytes: &[u8]) {
+        let mut decoder = ReplyDecoder::default();
+        decoder.feed(bytes);
+        decoder.feed(b"\r\n");
+        while let Some(reply) = decoder.next_reply() {
+            match reply {
+                Ok(reply) => self.session.handle_reply(reply, self.now()),
+                Err(error) => return self.session.handle_reply_error(error, self.now()),
+            }
+        }
+    }
+
+    /// From one deadline to the next.
+    fn pass(&mut self, time: &str) {
+        let end = self.clock + duration(time);
+        while let Some(deadline) = self.session.poll_timeout().filter(|&deadline| deadline <= end) {
+            self.clock = self.clock.max(deadline);
+            self.session.handle_timeout(self.now());
+            self.collect();
+        }
+        self.clock = end;
+    }
+
+    fn collect(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            assert!(self.asked.back().is_none_or(|last| last != "* close"), "after the close: {action:?}");
+            let line = describe_action(&action);
+            self.asked.extend(line.lines().map(str::to_owned));
+        }
+        while let Some(fact) = self.session.poll_fact() {
+            self.facts.push_back(describe_fact(&fact));
+        }
+        if self.session.is_closed() {
+            assert_eq!(self.session.poll_timeout(), None, "a closed session waits for nothing");
+            assert!(!self.session.wants_command(), "a closed session reads nothing");
+        }
+    }
+
+    #[track_caller]
+    fn expect(&mut self, line: &str, script: &str) {
+        let Some(asked) = self.asked.pop_front() else {
+            panic!("nothing came where the transcript says\n  {line}\n{script}");
+        };
+        let is_alike = match line.strip_suffix('…') {
+            Some(beginning) => asked.starts_with(beginning),
+            None => asked == line,
+        };
+        assert!(
+            is_alike,
+            "the transcript says\n  {line}\nbut there came\n  {asked}\n{:?}\n{script}",
+            self.asked
+        );
+    }
+
+    #[track_caller]
+    fn expect_silence(&self, line: &str, script: &str) {
+        assert!(self.asked.is_empty(), "before {line} there came {:?}\n{script}", self.asked);
+    }
+
+    /// Earlier facts that nobody asks for are passed over.
+    #[track_caller]
+    fn expect_fact(&mut self, line: &str, script: &str) {
+        let all: Vec<String> = self.facts.iter().cloned().collect();
+        while let Some(fact) = self.facts.pop_front() {
+            if fact == line {
+                return;
+            }
+        }
+        panic!("no fact {line} among {all:?}\n{script}");
+    }
+}
+
+/// From the greeting to the login.
+pub(super) const LOGIN: &str = "
+    C> USER anna
+    * connect
+    B connected
+    B< 220 old server
+    B> USER anna
+    B< 331 Password?
+    C< 331 Password?
+    C> PASS hunter2
+    B> PASS hunter2
+    B< 230 Welcome
+    C< 230 Welcome
+    = logged in";
+
+/// From EPSV to two data connections.
+pub(super) const ARM: &str = "
+    C> EPSV
+    * lease
+    B> EPSV
+    lease ok
+    C< 229 Entering Extended Passive Mode (|||61000|)
+    B< 229 Extended (|||2000|)
+    * dial 2000
+    dial ok";
+
+fn describe_action(action: &Action) -> String {
+    match action {
+        Action::Reply(reply) => format!("C< {}", describe_reply(reply)),
+        Action::UpgradeDownstream(reply) => format!("C< {}\n* handshake", describe_reply(reply)),
+        Action::AcceptTls => "* handshake".into(),
+        Action::ConnectUpstream => "* connect".into(),
+        Action::SendUpstream(command) => format!("B> {}", describe_command(command)),
+        Action::AbortUpstream(command) => format!("B>! {}", describe_command(command)),
+        Action::LeasePort => "* lease".into(),
+        Action::DialBackendData(port) => format!("* dial {port}"),
+        Action::DiscardData => "* discard".into(),
+        Action::StartRelay(order) => {
+            let direction = match order.direction {
+                Direction::Upload => "upload",
+                Direction::Download => "download",
+            };
+            let protection = match order.protection {
+                Protection::Clear => "clear",
+                Protection::Private => "private",
+            };
+            format!("* relay {direction} {protection}")
+        }
+        Action::CancelRelay => "* cancel".into(),
+        Action::FinishDownload => "* finish download".into(),
+        Action::ResetDownload => "* reset download".into(),
+        Action::Close => "* close".into(),
+    }
+}
+
+fn describe_reply(reply: &Reply) -> String {
+    String::from_utf8_lossy(&reply.encode()).trim_end().replace("\r\n", " | ")
+}
+
+fn describe_command(command: &Command) -> String {
+    let line = command.encode();
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string()
+}
+
+fn describe_fact(fact: &Fact) -> String {
+    match fact {
+        Fact::TlsEstablished(_) => "tls".into(),
+        Fact::LoggedIn => "logged in".into(),
+        Fact::LoginFailed { code } => format!("login failed {code}"),
+        Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
+        Fact::Denied { verb, argument, code, .. } => {
+            let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
+            format!("denied {}{} {code}", verb.name(), argument.unwrap_or_default())
+        }
+        Fact::TransferFinished(record) => {
+            let seconds = record.duration.as_secs();
+            let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
+            let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
+            let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}", name.unwrap_or_default())
+        }
+        Fact::BackendFeatures(_) => "features".into(),
+        Fact::EpsvRefused => "epsv refused".into(),
+        Fact::Violation(violation) => format!("violation {}", violation.name()),
+        Fact::Closed(reason) => format!("closed {}", reason.name()),
+    }
+}
+
+fn tls(name: Option<&str>) -> ControlTls {
+    ControlTls {
+        server_name: name.map(str::to_owned),
+        version: "1.3",
+        suite: "TLS13_AES_256_GCM_SHA384".into(),
+        client_certificate: None,
+    }
+}
+
+fn upstream(address: &str, prefer_pasv: bool) -> UpstreamInfo {
+    UpstreamInfo { server: address.parse().unwrap(), prefer_pasv }
+}
+
+fn line_error(word: &str) -> LineError {
+    match word {
+        "too long" => LineError::TooLong,
+        "bare LF" => LineError::BareLineFeed,
+        "bare CR" => LineError::BareCarriageReturn,
+        "NUL" => LineError::Nul,
+        "telnet" => LineError::Telnet,
+        "tls" => LineError::TlsRecord,
+        _ => panic!("no line error: {word}"),
+    }
+}
+
+fn relay_end(word: &str) -> RelayEnd {
+    match word {
+        "complete" => RelayEnd::Complete,
+        "not-connected" => RelayEnd::NotConnected,
+        "tls-failed" => RelayEnd::TlsFailed,
+        "not-resumed" => RelayEnd::NotResumed,
+        "truncated" => RelayEnd::Truncated,
+        "client-failed" => RelayEnd::ClientFailed,
+        "backend-failed" => RelayEnd::BackendFailed,
+        "stalled" => RelayEnd::Stalled,
+        "too-slow" => RelayEnd::TooSlow,
+        "violation" => RelayEnd::Violation,
+        _ => panic!("no end of a relay: {word}"),
+    }
+}
+
+fn duration(text: &str) -> Duration {
+    match text.strip_suffix("ms") {
+        Some(number) => Duration::from_millis(number.parse().unwrap()),
+        None => Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
+    }
+}
+
+/// `\n` and `\xhh`.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'n') => bytes.extend_from_slice(b"\r\n"),
+            Some(b'x') => {
+                let digits: String = rest.by_ref().take(2).map(char::from).collect();
+                bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+            }
+            other => panic!("no escape: {other:?}"),
+        }
+    }
+    bytes
+}
