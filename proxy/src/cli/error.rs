@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::Diagnostics;
+use crate::daemon::DaemonError;
 use crate::logging::color_on_stderr;
+use crate::server::StartError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,9 @@ pub enum CliError {
     /// Standard output could not be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    /// The gateway could not start.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// The gateway, or the demo, could not start or did not end well.
     #[error(transparent)]
     Runtime(Box<dyn std::error::Error + Send + Sync>),
@@ -75,12 +80,16 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) => Exit::Configuration,
+            Self::Configuration(_)
+            | Self::Daemon(DaemonError::Start(
+                StartError::Certificates(_) | StartError::Profile { .. } | StartError::UnknownSocket { .. },
+            )) => Exit::Configuration,
             Self::Authority(_)
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Output(_)
             | Self::Runtime(_)
+            | Self::Daemon(_)
             | Self::Unavailable(_) => Exit::Failure,
         }
     }
@@ -95,6 +104,7 @@ impl CliError {
             | Self::Exists(_)
             | Self::Output(_)
             | Self::Runtime(_)
+            | Self::Daemon(_)
             | Self::Unavailable(_) => format!("ftpsgate: {self}\n"),
         }
     }

@@ -81,7 +81,10 @@ async fn a_tls_end_without_close_notify_is_truncation_or_a_matter_of_taste() {
             assert!(!relayed.close_notify_seen);
             match rule {
                 UploadEnd::Strict => {
-                    assert!(matches!(relayed.end, RelayEnd::Truncated { side: Side::Downstream }), "{relayed:?}");
+                    assert!(
+                        matches!(relayed.end, RelayEnd::Truncated { side: Side::Downstream }),
+                        "{relayed:?}"
+                    );
                     end.unwrap_err();
                 }
                 UploadEnd::Lenient => {
