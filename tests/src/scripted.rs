@@ -1,0 +1,195 @@
+//! A scripted FTP server that can do everything wrong.
+//!
+//! By default it behaves: files in memory, EPSV and PASV, REST, ABOR in mid-transfer, one reply for each
+//! command. A test alters one step with [`Script::on`], and reads afterwards what reached the server from its
+//! [`Record`]. Two things are checked of every gateway on every command: that the line is canonical,
+//! and that none is sent before the last one was answered.
+//!
+//! ```no_run
+//! use ftpsgate_tests::scripted::{Flow, Script, ScriptedServer};
+//!
+//! let server = ScriptedServer::start(Script::new().on("NOOP", |session, _| {
+//!     session.reply("200 Fine")?;
+//!     session.reply("200 And again")?;
+//!     Ok(Flow::Continue)
+//! }));
+//! ```
+
+mod commands;
+mod data;
+mod record;
+mod session;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+
+pub use self::data::ServerData;
+pub use self::record::{Happening, Record, Upload};
+pub use self::session::{Flow, ScriptedSession};
+
+/// What a step of a script is: the session and the command's argument in, and what comes next out.
+type Step = Box<dyn Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + Send + Sync>;
+
+/// How a server behaves.
+pub struct Script {
+    greeting: Vec<u8>,
+    steps: HashMap<&'static str, Step>,
+    files: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl Script {
+    /// A server that behaves.
+    pub fn new() -> Self {
+        Self { greeting: b"220 Ready\r\n".to_vec(), steps: HashMap::new(), files: Mutex::default() }
+    }
+
+    /// Says this instead of `220 Ready`; lines as they are.
+    pub fn greeting(mut self, bytes: &[u8]) -> Self {
+        self.greeting = bytes.to_vec();
+        self
+    }
+
+    /// Has a file of this name and content.
+    pub fn file(self, name: &str, content: &[u8]) -> Self {
+        self.files_locked().insert(name.as_bytes().to_vec(), content.to_vec());
+        self
+    }
+
+    /// Does this at a verb, which is in capitals.
+    pub fn on<F>(mut self, verb: &'static str, step: F) -> Self
+    where
+        F: Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + Send + Sync + 'static,
+    {
+        self.steps.insert(verb, Box::new(step));
+        self
+    }
+
+    /// Answers a verb with these bytes and does nothing.
+    pub fn answer(self, verb: &'static str, bytes: &'static [u8]) -> Self {
+        self.on(verb, move |session, _| {
+            session.send(bytes)?;
+            Ok(Flow::Continue)
+        })
+    }
+
+    fn files_locked(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
+        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Script").field("steps", &self.steps.keys()).finish_non_exhaustive()
+    }
+}
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct ScriptedServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    script: Script,
+    record: Record,
+    stopping: AtomicBool,
+    /// Of every session, so that the end of the server ends them all.
+    sockets: Mutex<Vec<Weak<TcpStream>>>,
+}
+
+impl ScriptedServer {
+    /// Starts on a port of 127.0.0.1 that the kernel chooses.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has no port or thread left.
+    pub fn start(script: Script) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let shared = Arc::new(Shared {
+            script,
+            record: Record::default(),
+            stopping: AtomicBool::new(false),
+            sockets: Mutex::default(),
+        });
+        let accepting = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("scripted-server".into())
+            .spawn(move || accept(&listener, &accepting))
+            .expect("a thread can be started");
+        Self { address, shared, thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What happened to it so far.
+    pub fn record(&self) -> &Record {
+        &self.shared.record
+    }
+
+    /// Ends every session at once, data connections included, as the death of the server's process does.
+    pub fn kill_sessions(&self) {
+        let mut sockets = self.shared.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for socket in sockets.drain(..).filter_map(|socket| socket.upgrade()) {
+            // A socket whose peer has gone first cannot be shut down any more.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for ScriptedServer {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.kill_sessions();
+        // Wakes `accept`, which then sees that it is to stop.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+        self.kill_sessions();
+        let violations = self.record().violations();
+        if !std::thread::panicking() {
+            assert!(violations.is_empty(), "the gateway broke the rules towards its backend: {violations:?}");
+        } else if !violations.is_empty() {
+            eprintln!("the gateway broke the rules towards its backend: {violations:?}");
+        }
+    }
+}
+
+impl Shared {
+    /// Registers a socket, so that it ends with the server.
+    fn adopt(&self, socket: TcpStream) -> Arc<TcpStream> {
+        let socket = Arc::new(socket);
+        let mut sockets = self.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sockets.push(Arc::downgrade(&socket));
+        socket
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    while let Ok((socket, _)) = listener.accept() {
+        if shared.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let socket = shared.adopt(socket);
+        let shared = Arc::clone(shared);
+        std::thread::Builder::new()
+            .name("scripted-session".into())
+            .spawn(move || ScriptedSession::run(socket, shared))
+            .expect("a thread can be started");
+    }
+}
