@@ -9,15 +9,16 @@ use std::sync::OnceLock;
 
 use super::clients::ClientKind;
 use super::servers::ServerKind;
+use crate::gateway::target_directory;
 
 /// The folder in which a server's package is unpacked, laid out like `/`.
 pub fn root() -> PathBuf {
-    workspace().join("target/peers/root")
+    target_directory().join("peers/root")
 }
 
 /// A file of `tests/peers`.
 pub fn script(name: &str) -> PathBuf {
-    workspace().join("tests/peers").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
 }
 
 /// Why this pair cannot run here, if it cannot.
@@ -40,16 +41,13 @@ pub fn missing(server: ServerKind, client: ClientKind) -> Option<String> {
 pub fn library_path() -> String {
     let root = root();
     let folders = std::fs::read_dir(root.join("usr/lib")).into_iter().flatten().flatten();
-    let multiarch = folders.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("-linux-"));
+    let multiarch =
+        folders.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("-linux-"));
     let paths = multiarch.flat_map(|path| {
         let name = path.file_name().expect("an entry of a folder has a name").to_owned();
         [root.join("lib").join(name), path]
     });
     paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
-}
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' crate stands in the workspace")
 }
 
 fn on_path(program: &str) -> bool {

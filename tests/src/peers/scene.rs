@@ -1,6 +1,8 @@
 //! One client before one server, and a folder on each side.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tempfile::TempDir;
 use super::clients::{ClientKind, Login, Protection, Step};
 use super::process::{Outcome, Running};
 use super::servers::{Server, ServerKind, USER};
-use crate::gateway::CANARY;
+use crate::gateway::{CANARY, Event, Gateway, GatewayOptions, ListenerOptions, wait_until};
 
 /// A client, a server, and what stands between them.
 #[derive(Debug)]
@@ -21,22 +23,41 @@ pub struct Scene {
     folder: String,
     /// The client's side.
     scratch: TempDir,
+    /// What stands between them, if anything does.
+    gateway: Option<Gateway>,
 }
 
 impl Scene {
     /// The client talks plain FTP to the server itself: what fails here is not the gateway's fault.
     pub fn direct(client: ClientKind, server: ServerKind) -> Self {
         let server = Server::shared(server, CANARY);
-        let scratch = tempfile::Builder::new().prefix("ftpsgate-client-").tempdir().expect("a scratch folder");
-        let login = Login {
-            address: server.address(),
-            protection: Protection::Off,
-            ca_file: PathBuf::new(),
-            user: USER.to_owned(),
-            password: CANARY.to_owned(),
+        let address = server.address();
+        Self::new(client, server, address, Protection::Off)
+    }
+
+    /// The client talks to a gateway of its own, whose `[tls.default]` has the lines `tls_keys`.
+    ///
+    /// # Panics
+    ///
+    /// If the gateway does not start.
+    pub fn through_gateway(
+        client: ClientKind,
+        server: ServerKind,
+        protection: Protection,
+        tls_keys: &str,
+    ) -> Self {
+        let server = Server::shared(server, CANARY);
+        let listener = match protection {
+            Protection::Off => ListenerOptions::plain("door"),
+            Protection::Explicit(_) => ListenerOptions::explicit("door"),
+            Protection::Implicit(_) => ListenerOptions::implicit("door"),
         };
-        let folder = server.make_folder();
-        Self { client, server, login, folder, scratch }
+        let options = GatewayOptions::new(server.address()).listener(listener).tls_keys(tls_keys);
+        let gateway = Gateway::start(options);
+        let mut scene = Self::new(client, server, gateway.address("door"), protection);
+        fs::write(&scene.login.ca_file, gateway.ca_root_pem()).expect("the scratch folder can be written");
+        scene.gateway = Some(gateway);
+        scene
     }
 
     /// Which client it is.
@@ -95,22 +116,46 @@ impl Scene {
         self.start_as(&login, steps).finish()
     }
 
-    fn start_as(&self, login: &Login, steps: &[Step]) -> Running {
-        let command = self.client.command(login, steps, self.scratch_path());
-        Running::start(command, SESSION_PATIENCE)
+    /// What the gateway logged at the end of each of `count` transfers.
+    ///
+    /// # Panics
+    ///
+    /// If there is no gateway, or it has not logged that many in time.
+    pub fn transfers(&self, count: usize) -> Vec<Event> {
+        let gateway = self.gateway.as_ref().expect("the gateway logs its transfers");
+        let finished = || gateway.events().into_iter().filter(|event| event.is(TRANSFER_FINISHED));
+        wait_until("all transfers have ended", || finished().count() >= count);
+        finished().collect()
     }
 
-    fn scratch_path(&self) -> &Path {
-        self.scratch.path()
+    fn new(client: ClientKind, server: Arc<Server>, address: SocketAddr, protection: Protection) -> Self {
+        let scratch =
+            tempfile::Builder::new().prefix("ftpsgate-client-").tempdir().expect("a scratch folder");
+        let login = Login {
+            address,
+            protection,
+            ca_file: scratch.path().join("ca.pem"),
+            user: USER.to_owned(),
+            password: CANARY.to_owned(),
+        };
+        let folder = server.make_folder();
+        Self { client, server, login, folder, scratch, gateway: None }
+    }
+
+    fn start_as(&self, login: &Login, steps: &[Step]) -> Running {
+        Running::start(self.client.command(login, steps, self.scratch.path()), SESSION_PATIENCE)
     }
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
         // Big files need not wait for the last test; what is left goes with the server's folder.
-        let _ = std::fs::remove_dir_all(self.stored(""));
+        let _ = fs::remove_dir_all(self.stored(""));
     }
 }
+
+/// The message with which the gateway logs the end of a transfer.
+const TRANSFER_FINISHED: &str = "transfer finished";
 
 /// The longest session moves 300 files both ways, on a busy machine.
 const SESSION_PATIENCE: Duration = Duration::from_secs(240);

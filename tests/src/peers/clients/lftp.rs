@@ -27,8 +27,6 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
         script += &line(step);
         script.push('\n');
     }
-    // `exit` alone would leave while a session still says QUIT.
-    script += "close\nexit 0\n";
     let script = write_script(scratch, &script);
 
     let mut command = Command::new("lftp");
@@ -43,12 +41,13 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
 const SETTINGS: &str = "\
 set cmd:fail-exit true
 set cmd:interactive false
-set net:timeout 30
+set net:timeout 20
 set net:max-retries 1
 set net:persist-retries 0
 set xfer:clobber true
 set cache:enable false
 set ftp:charset UTF-8
+set ftp:auto-passive-mode false
 ";
 
 fn line(step: &Step) -> String {
@@ -57,12 +56,9 @@ fn line(step: &Step) -> String {
         Step::Put { how, local, remote } => {
             format!("put {} {} -o {}", option(*how), quoted_path(local), quoted(remote))
         }
-        // lftp has no word for APPE; without REST before STOR, APPE is how it continues a file.
-        Step::Append { tail: _, whole, remote } => format!(
-            "set ftp:rest-stor false\nput -c {} -o {}\nset ftp:rest-stor true",
-            quoted_path(whole),
-            quoted(remote)
-        ),
+        Step::Append { tail: _, whole, remote } => {
+            format!("put -c {} -o {}", quoted_path(whole), quoted(remote))
+        }
         Step::Get { how, remote, local } => {
             format!("get {} {} -o {}", option(*how), quoted(remote), quoted_path(local))
         }

@@ -70,11 +70,11 @@ pub enum Step {
         /// The file that is written.
         remote: String,
     },
-    /// Upload to the end of a file: `remote` has the first `offset` bytes already, of all those in `whole`.
+    /// Upload to the end of a file. lftp knows no APPE, and resumes the upload of a longer file instead.
     Append {
         /// The bytes to be appended.
         tail: PathBuf,
-        /// What the remote file shall be, for clients that append by sending the rest of a longer file.
+        /// What the remote file shall be.
         whole: PathBuf,
         /// The file that grows.
         remote: String,

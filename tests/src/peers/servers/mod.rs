@@ -9,12 +9,13 @@ mod pure_ftpd;
 mod vsftpd;
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::packages;
+use crate::gateway::target_directory;
 
 /// The user who may log in.
 pub const USER: &str = "tester";
@@ -167,7 +169,7 @@ impl Server {
             .env("LD_LIBRARY_PATH", packages::library_path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(log_file(kind))
             .spawn()
             .expect("unshare is a part of every Debian system");
         let mut server = Self { kind, address, supervisor, directory };
@@ -252,6 +254,16 @@ fn give_away(path: &Path) {
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
     listener.local_addr().expect("a bound socket has an address")
+}
+
+/// `target/test-logs/SERVER-PID-NUMBER.log`
+fn log_file(kind: ServerKind) -> File {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let folder = target_directory().join("test-logs");
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("{kind}-{}-{number}.log", std::process::id()));
+    File::create(path).expect("the target folder can be written")
 }
 
 fn greeting(address: SocketAddr) -> Option<String> {
