@@ -321,6 +321,44 @@ impl Client {
         self.expect_reply(226);
     }
 
+    /// Sends all of `bytes` from a thread of its own while this one takes as many replies: what is needed to
+    /// pipeline more than the gateway is willing to hold. Only without TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::reply`].
+    pub fn pipeline(&mut self, bytes: &[u8], replies: usize) -> Vec<Reply> {
+        assert!(!self.stream.is_tls(), "a TLS connection cannot be split");
+        let sender = self.stream.tcp().try_clone().expect("a descriptor is free");
+        std::thread::scope(|scope| {
+            scope.spawn(move || (&sender).write_all(bytes).expect("the gateway takes what is sent"));
+            (0..replies).map(|_| self.reply()).collect()
+        })
+    }
+
+    /// All replies until the connection ends.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::try_reply`].
+    pub fn replies_to_end(&mut self) -> Vec<Reply> {
+        std::iter::from_fn(|| self.try_reply()).collect()
+    }
+
+    /// Takes replies until one is final, that is not 1yz.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::reply`].
+    pub fn final_reply(&mut self) -> Reply {
+        loop {
+            let reply = self.reply();
+            if reply.code >= 200 {
+                return reply;
+            }
+        }
+    }
+
     /// The TLS setup of the control connection, for data connections that a test opens itself.
     ///
     /// # Panics

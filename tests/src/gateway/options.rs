@@ -83,6 +83,14 @@ impl GatewayOptions {
         self
     }
 
+    /// Adds lines to every listener so far.
+    pub fn all_listener_keys(mut self, toml: &str) -> Self {
+        for listener in &mut self.listeners {
+            push_lines(&mut listener.keys, toml);
+        }
+        self
+    }
+
     /// Adds whole tables at the end.
     pub fn extra(mut self, toml: &str) -> Self {
         push_lines(&mut self.extra, toml);

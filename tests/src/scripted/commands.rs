@@ -143,7 +143,7 @@ fn send(session: &mut ScriptedSession, content: &[u8]) -> Result<Flow> {
             session.reply("426 Connection closed; transfer aborted")?;
             Ok(Flow::Continue)
         }
-        Stopped::Interrupted => interrupted(session, data),
+        Stopped::Interrupted => session.answer_abort(data),
     }
 }
 
@@ -175,7 +175,7 @@ fn upload(session: &mut ScriptedSession, verb: &str, name: &[u8]) -> Result<Flow
             session.reply("426 Connection closed; transfer aborted")?;
             Ok(Flow::Continue)
         }
-        Stopped::Interrupted => interrupted(session, data),
+        Stopped::Interrupted => session.answer_abort(data),
     }
 }
 
@@ -185,21 +185,5 @@ fn open(session: &mut ScriptedSession) -> Result<Option<ServerData>> {
         session.reply("425 Use EPSV first")?;
         return Ok(None);
     }
-    let data = session.accept_data()?;
-    session.reply("150 Here it comes")?;
-    Ok(Some(data))
-}
-
-/// A command came in mid-transfer: only ABOR may, and a backend that has lost its gateway ends.
-fn interrupted(session: &mut ScriptedSession, data: ServerData) -> Result<Flow> {
-    let Some(line) = session.take_line()? else { return Ok(Flow::Close) };
-    data.reset();
-    if line == b"ABOR" {
-        session.reply("426 Transfer aborted")?;
-        session.reply("226 Abort successful")?;
-    } else {
-        session.violation("a command in mid-transfer", &line);
-        session.reply("503 Not now")?;
-    }
-    Ok(Flow::Continue)
+    session.start_transfer().map(Some)
 }

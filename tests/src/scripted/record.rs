@@ -115,13 +115,13 @@ impl Record {
         });
     }
 
-    /// What the gateway did against the rules.
+    /// What the gateway did against the rules, first things first and ten at most.
     pub fn violations(&self) -> Vec<String> {
         let violation = |happening: &Happening| match happening {
             Happening::Violation(text) => Some(text.clone()),
             _ => None,
         };
-        self.lock().iter().filter_map(violation).collect()
+        self.lock().iter().filter_map(violation).take(10).collect()
     }
 
     fn wait<T>(&self, what: &str, mut find: impl FnMut(&[Happening]) -> Option<T>) -> T {

@@ -104,6 +104,35 @@ impl ScriptedSession {
         Ok(ServerData::new(self.shared.adopt(socket)))
     }
 
+    /// Accepts the data connection and says 150.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ScriptedSession::accept_data`].
+    pub fn start_transfer(&mut self) -> Result<ServerData> {
+        let data = self.accept_data()?;
+        self.reply("150 Here it comes")?;
+        Ok(data)
+    }
+
+    /// Waits for the next command, which has to be ABOR, and answers it as RFC 959 says.
+    ///
+    /// # Errors
+    ///
+    /// The gateway did not end the connection cleanly.
+    pub fn answer_abort(&mut self, data: ServerData) -> Result<Flow> {
+        let Some(line) = self.take_line()? else { return Ok(Flow::Close) };
+        data.reset();
+        if line == b"ABOR" {
+            self.reply("426 Transfer aborted")?;
+            self.reply("226 Abort successful")?;
+        } else {
+            self.violation("a command in mid-transfer", &line);
+            self.reply("503 Not now")?;
+        }
+        Ok(Flow::Continue)
+    }
+
     /// Whether a data port is open.
     pub fn has_port(&self) -> bool {
         self.passive.is_some()
@@ -154,7 +183,8 @@ impl ScriptedSession {
     }
 
     pub(super) fn violation(&self, what: &str, bytes: &[u8]) {
-        self.shared.record.add(Happening::Violation(format!("{what}: {}", bytes.escape_ascii())));
+        let shown = &bytes[..bytes.len().min(80)];
+        self.shared.record.add(Happening::Violation(format!("{what}: {}", shown.escape_ascii())));
     }
 
     fn converse(mut self) -> Result<()> {
