@@ -1,1 +1,329 @@
-//! (in work)
+//! The one loop of a session: it carries out what the session machine asks for, and tells it what has happened.
+//!
+//! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
+
+mod data;
+mod record;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ftpsgate_certs::{SessionResolver, subject_of};
+use ftpsgate_ftp::codec::{Command, Reply};
+use ftpsgate_ftp::session::{Action, Client, ControlTls, Now, Session, UpstreamInfo};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use crate::control::{ClientLine, Downstream, ServerReply, Upstream};
+use crate::service::Service;
+use crate::tls::{HandshakeError, SessionTls};
+use data::{DataEvent, DataPlane};
+
+/// What the process as a whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Serving.
+    Running,
+    /// Sessions end as soon as no transfer is cut off.
+    Draining,
+    /// Sessions end now.
+    Stopping,
+}
+
+/// One session, with its sockets.
+struct Driver {
+    service: Arc<Service>,
+    session: Session,
+    downstream: Downstream,
+    upstream: Option<Upstream>,
+    connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
+    data: DataPlane,
+    stage: watch::Receiver<Stage>,
+    /// What [`Now::monotonic`] counts from.
+    epoch: Instant,
+    client: SocketAddr,
+    dialled: SocketAddr,
+}
+
+/// What the loop waits for.
+enum Event {
+    Client(ClientLine),
+    ClientWritten(io::Result<()>),
+    Server(ServerReply),
+    ServerWritten(io::Result<()>),
+    Connected(io::Result<TcpStream>),
+    Data(DataEvent),
+    Deadline,
+    Stage,
+}
+
+/// Runs a session to its end.
+pub async fn run(
+    service: Arc<Service>,
+    stream: TcpStream,
+    client: SocketAddr,
+    dialled: SocketAddr,
+    stage: watch::Receiver<Stage>,
+) {
+    let epoch = Instant::now();
+    let address = client.ip().to_canonical();
+    info!(local = %dialled, "session opened");
+    let now = Now { monotonic: Duration::ZERO, wall: SystemTime::now() };
+    let machine_client = Client { address, features: service.backend.features() };
+    let driver = Driver {
+        session: Session::new(Arc::clone(&service.settings), machine_client, now),
+        downstream: Downstream::plain(stream, service.listener.max_line),
+        upstream: None,
+        connecting: None,
+        data: DataPlane::new(Arc::clone(&service), address, dialled),
+        stage,
+        epoch,
+        client,
+        dialled,
+        service,
+    };
+    driver.drive().await;
+}
+
+impl Driver {
+    async fn drive(mut self) {
+        loop {
+            while let Some(action) = self.session.poll_action() {
+                self.perform(action).await;
+            }
+            self.record();
+            if self.session.is_closed() {
+                return self.close().await;
+            }
+            let event = self.next_event().await;
+            self.tell(event);
+        }
+    }
+
+    /// Every arm may be cancelled: streams keep what they have read, jobs live in `self`.
+    async fn next_event(&mut self) -> Event {
+        let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
+        let hears_client = self.session.wants_command();
+        let is_congested = self.downstream.is_congested();
+        let Self { downstream, upstream, connecting, data, stage, .. } = self;
+        // A stream is read or written at one time, not both: what is written is small, and comes first.
+        select! {
+            biased;
+            Ok(()) = stage.changed() => Event::Stage,
+            event = data.next_event() => Event::Data(event),
+            event = async {
+                match upstream {
+                    Some(upstream) if upstream.has_output() => Event::ServerWritten(upstream.flush().await),
+                    Some(upstream) if !is_congested => Event::Server(upstream.next_reply().await),
+                    Some(_) | None => std::future::pending().await,
+                }
+            } => event,
+            connected = async {
+                match connecting {
+                    Some(job) => job.await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Connected(connected),
+            event = async {
+                if downstream.has_output() {
+                    Event::ClientWritten(downstream.flush().await)
+                } else if hears_client {
+                    Event::Client(downstream.next_line().await)
+                } else {
+                    std::future::pending().await
+                }
+            } => event,
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Deadline,
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let now = self.now();
+        if let Some(progress) = self.data.progress() {
+            self.session.handle_progress(progress.bytes(), progress.source_ended());
+        }
+        match event {
+            Event::Client(ClientLine::Line(line)) => {
+                match line {
+                    Ok(line) => self.session.handle_command(Command::parse(&line), now),
+                    Err(error) => self.session.handle_line_error(error, now),
+                }
+                self.session.handle_line_progress(false, now);
+            }
+            Event::Client(ClientLine::Partial(is_partial)) => {
+                self.session.handle_line_progress(is_partial, now);
+            }
+            Event::Client(ClientLine::Closed) => self.session.handle_downstream_closed(now),
+            Event::ClientWritten(Ok(())) | Event::ServerWritten(Ok(())) => {}
+            Event::ClientWritten(Err(_)) => self.session.handle_downstream_closed(now),
+            Event::Server(Some(Ok(reply))) => self.session.handle_reply(reply, now),
+            Event::Server(Some(Err(error))) => self.session.handle_reply_error(error, now),
+            Event::Server(None) | Event::ServerWritten(Err(_)) => {
+                self.upstream = None;
+                self.session.handle_upstream_closed(now);
+            }
+            Event::Connected(connected) => self.handle_connected(connected),
+            Event::Data(DataEvent::Leased(leased)) => self.session.handle_port_leased(leased, now),
+            Event::Data(DataEvent::LeaseExpired) => self.session.handle_lease_expired(now),
+            Event::Data(DataEvent::Dialled(connected)) => self.session.handle_backend_dialled(connected, now),
+            Event::Data(DataEvent::RelayFinished(report)) => self.session.handle_relay_finished(report, now),
+            Event::Data(DataEvent::DownloadFinished(is_clean)) => {
+                self.session.handle_download_finished(is_clean, now);
+            }
+            Event::Deadline => self.session.handle_timeout(now),
+            Event::Stage => match *self.stage.borrow_and_update() {
+                Stage::Running => {}
+                Stage::Draining => self.session.handle_drain(now),
+                Stage::Stopping => self.session.handle_kill(now),
+            },
+        }
+    }
+
+    fn handle_connected(&mut self, connected: io::Result<TcpStream>) {
+        self.connecting = None;
+        let upstream = connected.map(Upstream::plain).and_then(|upstream| Ok((upstream.peer()?, upstream)));
+        match upstream {
+            Ok((server, upstream)) => {
+                self.upstream = Some(upstream);
+                let prefer_pasv = self.service.backend.prefers_pasv();
+                self.session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv });
+            }
+            Err(error) => {
+                warn!(backend = self.service.backend.config().name, %error, "the server cannot be reached");
+                self.session.handle_upstream_failed();
+            }
+        }
+    }
+
+    async fn perform(&mut self, action: Action) {
+        match action {
+            Action::Reply(reply) => self.downstream.reply(&reply),
+            Action::UpgradeDownstream(reply) => self.upgrade(reply).await,
+            Action::AcceptTls => self.accept_tls().await,
+            Action::ConnectUpstream => {
+                let backend = Arc::clone(&self.service.backend);
+                self.connecting = Some(Box::pin(async move { backend.dial().await }));
+            }
+            Action::SendUpstream(command) => {
+                let sent = self.upstream.as_mut().map(|upstream| upstream.send(&command));
+                if let Some(Err(_)) = sent {
+                    self.session.handle_desynchronised(self.now());
+                }
+            }
+            Action::AbortUpstream(command) => {
+                if let Some(upstream) = &mut self.upstream {
+                    upstream.send_regardless(&command);
+                }
+            }
+            Action::LeasePort => self.data.lease(),
+            Action::DialBackendData(port) => {
+                let ends = self.upstream.as_ref().map(|upstream| (upstream.peer(), upstream.local()));
+                match ends {
+                    Some((Ok(server), Ok(local))) => {
+                        self.data.dial(SocketAddr::new(server.ip(), port), local.ip());
+                    }
+                    Some(_) | None => self.session.handle_backend_dialled(false, self.now()),
+                }
+            }
+            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
+            Action::StartRelay(order) => self.data.start(order),
+            Action::FinishDownload => self.data.finish(),
+            Action::Close => {}
+        }
+    }
+
+    /// AUTH: the 234 in clear, then TLS; nothing may have been said in between.
+    async fn upgrade(&mut self, reply: Reply) {
+        let patience = self.service.listener.handshake_timeout;
+        if !matches!(timeout(patience, self.downstream.flush()).await, Ok(Ok(()))) {
+            return self.session.handle_tls_failed();
+        }
+        match self.downstream.drain() {
+            Ok(drained) => {
+                let mut stream = drained.into_inner();
+                match timeout(patience, stream.write_all(&reply.encode())).await {
+                    Ok(Ok(())) => self.handshake(stream).await,
+                    Ok(Err(_)) | Err(_) => self.session.handle_tls_failed(),
+                }
+            }
+            Err(_) => self.session.handle_plaintext_injection(),
+        }
+    }
+
+    /// Implicit: TLS before anything is said.
+    async fn accept_tls(&mut self) {
+        match self.downstream.take_unread() {
+            Some(stream) => self.handshake(stream).await,
+            None => self.session.handle_tls_failed(),
+        }
+    }
+
+    async fn handshake(&mut self, stream: TcpStream) {
+        match self.secure(stream).await {
+            Ok((tls, control)) => {
+                self.data.tls = Some(Arc::new(tls));
+                self.session.handle_tls_established(control, self.now());
+            }
+            Err(error) => {
+                warn!(client = %self.client, error = %error, "tls handshake failed");
+                self.session.handle_tls_failed();
+            }
+        }
+    }
+
+    async fn secure(&mut self, stream: TcpStream) -> Result<(SessionTls, ControlTls), HandshakeError> {
+        let service_tls = self.service.tls.clone().expect("a listener that offers TLS has a profile");
+        let dialled = self.dialled.ip().to_canonical();
+        let resolver = Arc::new(SessionResolver::new(service_tls.certificates, dialled));
+        let tls = SessionTls::new(service_tls.profile, Arc::clone(&resolver) as _)?;
+        let accepted = tls.accept_control(stream, self.service.listener.handshake_timeout).await;
+        if let Some(error) = resolver.refused() {
+            warn!(%error, "no certificate for this client");
+        }
+        let (stream, control) = accepted?;
+        self.downstream.secure(stream);
+        let control = ControlTls {
+            server_name: control.sni,
+            version: data::version_name(control.version),
+            suite: data::suite_name(control.suite),
+            client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
+        };
+        Ok((tls, control))
+    }
+
+    fn record(&mut self) {
+        while let Some(fact) = self.session.poll_fact() {
+            record::record(fact, self.session.user(), &self.service.backend);
+        }
+    }
+
+    async fn close(mut self) {
+        self.data.discard();
+        let upstream = self.upstream.take();
+        let farewell = async {
+            if let Some(upstream) = upstream {
+                upstream.close(FAREWELL).await;
+            }
+        };
+        tokio::join!(farewell, self.downstream.close(FAREWELL));
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.epoch.elapsed(), wall: SystemTime::now() }
+    }
+}
+
+/// For last words.
+const FAREWELL: Duration = Duration::from_secs(2);

@@ -1,1 +1,8 @@
-//! (in work)
+//! The FTP core of ftpsgate. It does no I/O: it knows no socket, no clock, no file system, no TLS library.
+//!
+//! - [`codec`]: bytes to values and back.
+//! - [`session`]: the state machine between a client and a backend.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod codec;
+pub mod session;

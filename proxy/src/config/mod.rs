@@ -1,5 +1,48 @@
 //! Configuration: TOML in, a checked [`Config`] or all errors out.
+//!
+//! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
+//! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
+//! `document`; one
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend`) reads values with `value`, `syntax`,
+//! `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
+//! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
+mod backend;
+mod check;
+mod choice;
+mod diagnostic;
+mod document;
+mod gateway;
+mod keys;
+mod listener;
+mod load;
 mod model;
+mod quick;
+mod reference;
+mod schema;
+mod show;
+mod spelling;
+mod syntax;
+mod table;
+mod tls;
+mod units;
+mod value;
 
+pub use check::MINIMAL;
+pub use choice::Choice;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
+pub use gateway::default_state_dir;
+pub use load::{FILE_BYTES_MAX, Loaded, load, parse};
 pub use model::*;
+pub use quick::{QUICK_FALLBACK_PORTS, quick};
+pub use reference::markdown;
+pub use schema::json_schema;
+pub use show::{to_json, to_toml};
+pub use syntax::SyntaxError;
+pub use units::{
+    DURATION_MAX, Quantity, UnitError, format_duration, format_rate, format_size, parse_duration, parse_rate,
+    parse_size,
+};
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! downstream validates again. How a TOML file becomes a [`Config`] lives in the sibling modules.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -256,4 +257,15 @@ pub struct ServerAddress {
     pub host: String,
     /// Defaults to 21.
     pub port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    /// `HOST:PORT`, an IPv6 address in brackets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
 }

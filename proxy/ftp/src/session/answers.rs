@@ -1,0 +1,119 @@
+//! The gateway's own replies: PROTOCOL.md, "Replies the gateway gives itself".
+
+use std::net::IpAddr;
+
+use crate::codec::address::Family;
+use crate::codec::{Arity, CommandError, LineError, Reply, Verb};
+
+use super::event::RelayEnd;
+
+pub(super) fn line_error(error: LineError) -> Reply {
+    match error {
+        LineError::TooLong => Reply::new(500, "Line too long."),
+        LineError::Telnet => Reply::new(500, "Telnet commands are not understood here."),
+        LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul | LineError::TlsRecord => {
+            Reply::new(500, "Malformed line; closing the connection.")
+        }
+    }
+}
+
+pub(super) fn command_error(error: CommandError) -> Reply {
+    match error {
+        CommandError::NoVerb | CommandError::UnknownVerb | CommandError::ForeignProtocol => {
+            Reply::new(500, "Unknown command.")
+        }
+        CommandError::MissingArgument(verb) => {
+            Reply::new(501, format!("{} needs an argument: {}", verb.name(), verb.usage()))
+        }
+        CommandError::UnexpectedArgument(verb) => {
+            Reply::new(501, format!("{} takes no argument.", verb.name()))
+        }
+    }
+}
+
+pub(super) fn bad_argument(verb: Verb) -> Reply {
+    Reply::new(501, format!("Bad argument; usage: {} {}", verb.name(), verb.usage()))
+}
+
+pub(super) fn unsupported_argument(verb: Verb) -> Reply {
+    Reply::new(504, format!("{} with this argument is not supported.", verb.name()))
+}
+
+pub(super) fn not_offered(verb: Verb) -> Reply {
+    Reply::new(502, format!("{} is not offered here.", verb.name()))
+}
+
+pub(super) fn log_in_first() -> Reply {
+    Reply::new(530, "Log in first.")
+}
+
+pub(super) fn tls_required() -> Reply {
+    Reply::new(530, "TLS is required: send AUTH TLS first.")
+}
+
+pub(super) fn closing(text: &str) -> Reply {
+    Reply::new(421, format!("{text}; closing the connection."))
+}
+
+pub(super) fn wrong_family(family: Family) -> Reply {
+    Reply::new(522, format!("Network protocol not supported, use ({})", family.number()))
+}
+
+/// HELP before login, when there is no backend to ask.
+pub(super) fn help() -> Reply {
+    let names: Vec<&str> = Verb::ALL.iter().map(|verb| verb.name()).collect();
+    let rows = names.chunks(10).map(|row| format!(" {}", row.join(" ")));
+    Reply::multiline(214, "Commands known here:", rows, "End")
+}
+
+/// STAT without a path.
+pub(super) fn status(user: Option<&[u8]>, client: IpAddr, is_secure: bool, private: bool) -> Reply {
+    let yes = |flag: bool| if flag { "TLS" } else { "clear" };
+    let user =
+        user.map_or_else(|| "not logged in".into(), |user| format!("logged in as {}", user.escape_ascii()));
+    Reply::multiline(
+        211,
+        "Status of this session:",
+        [
+            format!(" Connected from {client}"),
+            format!(" {user}"),
+            format!(" Control connection: {}; data connections: {}", yes(is_secure), yes(private)),
+        ],
+        "End",
+    )
+}
+
+/// Whether HELP on one verb can be answered here.
+pub(super) fn help_on(argument: &[u8]) -> Reply {
+    match Verb::find(argument) {
+        None => Reply::new(502, "No such command."),
+        Some(verb) => match verb.arity() {
+            Arity::None => Reply::new(214, format!("Syntax: {}", verb.name())),
+            Arity::Optional | Arity::Required => {
+                Reply::new(214, format!("Syntax: {} {}", verb.name(), verb.usage()))
+            }
+        },
+    }
+}
+
+/// What a client is told about a transfer whose data did not make it. `None`: it did.
+pub(super) fn relay_failure(end: RelayEnd) -> Option<Reply> {
+    let (code, text) = match end {
+        RelayEnd::Complete => return None,
+        RelayEnd::NotConnected => (425, "The data connection was not opened."),
+        RelayEnd::TlsFailed => (522, "TLS on the data connection failed."),
+        RelayEnd::NotResumed => {
+            (522, "The data connection must resume the control connection's TLS session.")
+        }
+        RelayEnd::Truncated => (
+            426,
+            "The upload ended without TLS close_notify and counts as truncated (upload_end = \"strict\").",
+        ),
+        RelayEnd::ClientFailed => (426, "The data connection was closed; transfer aborted."),
+        RelayEnd::BackendFailed => (426, "The server's data connection failed; transfer aborted."),
+        RelayEnd::Stalled => (426, "No data moved for too long; transfer aborted."),
+        RelayEnd::TooSlow => (426, "The transfer is slower than the minimum rate; transfer aborted."),
+        RelayEnd::Violation => (426, "Unexpected data on the data connection; transfer aborted."),
+    };
+    Some(Reply::new(code, text))
+}

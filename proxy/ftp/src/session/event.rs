@@ -1,0 +1,317 @@
+//! What a session is told, what it asks for, and what it says has happened.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use ftpsgate_policies::Permit;
+
+use crate::codec::{Command, FeatureSet, Protection, Reply, Verb};
+
+/// The time, as an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since some fixed moment; every deadline is made of this.
+    pub monotonic: Duration,
+    /// For rules and records only.
+    pub wall: SystemTime,
+}
+
+/// What the driver must do, in the order in which it is polled.
+#[derive(Debug)]
+pub enum Action {
+    /// Write a reply to the client.
+    Reply(Reply),
+    /// If nothing is buffered behind the AUTH: write the reply, then handshake as TLS server. Answered by
+    /// `handle_tls_established`, `handle_tls_failed` or `handle_plaintext_injection`.
+    UpgradeDownstream(Reply),
+    /// Handshake at once (implicit listeners). Answered like an upgrade.
+    AcceptTls,
+    /// Choose a server and dial it. Answered by `handle_upstream_connected` or `handle_upstream_failed`.
+    ConnectUpstream,
+    /// Write a command to the backend, if nothing unread is there; otherwise `handle_desynchronised`.
+    SendUpstream(Command),
+    /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it.
+    AbortUpstream(Command),
+    /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
+    /// `handle_lease_expired`.
+    LeasePort,
+    /// Dial this port on the host of the backend's control connection. Answered by `handle_backend_dialled`.
+    DialBackendData(u16),
+    /// Let go of the leased port and of the backend's data connection; nothing was moved over them.
+    DiscardData,
+    /// Join the two data connections. Answered by `handle_relay_finished`.
+    StartRelay(RelayOrder),
+    /// Stop the relay: both data connections end so that nobody can take them for complete. Not answered.
+    CancelRelay,
+    /// The download is good: end the client's data connection cleanly. Answered by `handle_download_finished`.
+    FinishDownload,
+    /// The download is not good: end the client's data connection so that it shows. Not answered.
+    ResetDownload,
+    /// Write what is still to be written, then close both control connections and everything else.
+    Close,
+}
+
+/// How to run one relay. Holding it proves that policy allowed the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayOrder {
+    /// Where the bytes go.
+    pub direction: Direction,
+    /// Of the client's leg.
+    pub protection: Protection,
+    /// What policy said.
+    pub permit: Permit,
+}
+
+/// Where the bytes of a transfer go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Client to server.
+    Upload,
+    /// Server to client; listings too.
+    Download,
+}
+
+/// The outcome of a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayReport {
+    /// Bytes of payload written to the receiving side.
+    pub bytes: u64,
+    /// How it ended.
+    pub end: RelayEnd,
+    /// The TLS of the client's leg, if it got that far.
+    pub tls: Option<DataTls>,
+}
+
+/// How a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayEnd {
+    /// All of the source's bytes were handed over and the source ended as it should.
+    Complete,
+    /// The client never opened its data connection.
+    NotConnected,
+    /// The TLS handshake with the client failed.
+    TlsFailed,
+    /// The client made a full handshake where resumption is required.
+    NotResumed,
+    /// A TLS upload ended without close_notify.
+    Truncated,
+    /// The client's data connection broke.
+    ClientFailed,
+    /// The backend's data connection broke, or ended before its time.
+    BackendFailed,
+    /// No byte moved for the stall timeout.
+    Stalled,
+    /// Slower than the minimum rate.
+    TooSlow,
+    /// Bytes came from the side that had none to send.
+    Violation,
+}
+
+/// The TLS of a data connection, as records show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataTls {
+    /// "1.2" or "1.3".
+    pub version: &'static str,
+    /// The suite's name.
+    pub suite: String,
+    /// Proven to be the control connection's session.
+    pub resumed: bool,
+    /// Whether the client ended it with close_notify.
+    pub close_notify: bool,
+}
+
+/// The TLS of the control connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlTls {
+    /// The name that the client asked for.
+    pub server_name: Option<String>,
+    /// "1.2" or "1.3".
+    pub version: &'static str,
+    /// The suite's name.
+    pub suite: String,
+    /// Subject of the client's certificate.
+    pub client_certificate: Option<String>,
+}
+
+/// What the driver knows about a backend's control connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamInfo {
+    /// The server.
+    pub server: SocketAddr,
+    /// This server refused EPSV before.
+    pub prefer_pasv: bool,
+}
+
+/// Why no passive port could be leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// All are taken.
+    #[error("no port is free")]
+    NoneFree,
+    /// The advertised address is not known.
+    #[error("the address to advertise cannot be resolved")]
+    NoAddress,
+}
+
+/// Something that has happened: records and metrics are made of these and of nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The control connection is under TLS.
+    TlsEstablished(ControlTls),
+    /// A login succeeded.
+    LoggedIn,
+    /// A login failed, with the backend's code or the gateway's.
+    LoginFailed {
+        /// Of the reply.
+        code: u16,
+    },
+    /// A command was answered.
+    CommandFinished {
+        /// Which.
+        verb: Verb,
+        /// With what.
+        code: u16,
+    },
+    /// Policy or the listener's rules refused a command.
+    Denied {
+        /// Which.
+        verb: Verb,
+        /// Its argument, where it is no secret.
+        argument: Option<Vec<u8>>,
+        /// The rule, if a rule did.
+        rule: Option<String>,
+        /// With what.
+        code: u16,
+    },
+    /// A transfer ended, well or badly; `code` tells.
+    TransferFinished(TransferRecord),
+    /// A backend said which features it has.
+    BackendFeatures(FeatureSet),
+    /// A server does not speak EPSV.
+    EpsvRefused,
+    /// A peer did what it must not.
+    Violation(Violation),
+    /// The session is over.
+    Closed(CloseReason),
+}
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRecord {
+    /// RETR, STOR, LIST …
+    pub verb: Verb,
+    /// As the client wrote it.
+    pub argument: Option<Vec<u8>>,
+    /// Where the bytes went.
+    pub direction: Direction,
+    /// How many.
+    pub bytes: u64,
+    /// From the transfer command to its last reply.
+    pub duration: Duration,
+    /// The code that the client got.
+    pub code: u16,
+    /// How the data ended; `None`: no data was moved.
+    pub end: Option<RelayEnd>,
+    /// The TLS of the client's leg.
+    pub tls: Option<DataTls>,
+    /// STOU: the name in the backend's 150.
+    pub unique_name: Option<Vec<u8>>,
+}
+
+/// What a peer did that it must not. The name is what an operator searches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// Bytes were buffered behind AUTH.
+    PlaintextInjection,
+    /// HTTP, SMTP or SSH on the control connection.
+    ForeignProtocol,
+    /// A TLS record where a command was expected.
+    UnexpectedTls,
+    /// A command line that ends in a way on which servers disagree, or has a NUL.
+    MalformedLine,
+    /// Over-long lines, again and again.
+    LongLines,
+    /// The backend said something that nobody asked for.
+    UnsolicitedReply,
+    /// The backend's bytes are no reply, or a reply without end.
+    MalformedReply,
+    /// A reply that is impossible where it came.
+    ImpossibleReply,
+    /// The backend offered a privileged port for its data.
+    LowPort,
+    /// Upload confirmed before its end.
+    EarlyCompletion,
+}
+
+impl Violation {
+    /// The event's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PlaintextInjection => "tls.plaintext_injection",
+            Self::ForeignProtocol => "client.foreign_protocol",
+            Self::UnexpectedTls => "client.unexpected_tls",
+            Self::MalformedLine => "client.malformed_line",
+            Self::LongLines => "client.long_lines",
+            Self::UnsolicitedReply => "backend.unsolicited_reply",
+            Self::MalformedReply => "backend.malformed_reply",
+            Self::ImpossibleReply => "backend.impossible_reply",
+            Self::LowPort => "backend.low_port",
+            Self::EarlyCompletion => "backend.early_completion",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said QUIT.
+    Quit,
+    /// The client closed its control connection.
+    ClientGone,
+    /// TLS with the client could not be established, or broke.
+    TlsFailed,
+    /// The client did what it must not.
+    ClientViolation(Violation),
+    /// Too many failed logins.
+    LoginAttempts,
+    /// The login took too long.
+    LoginTimeout,
+    /// Nothing was said for too long.
+    IdleTimeout,
+    /// A command line took too long.
+    LineTimeout,
+    /// The backend could not be reached, or did not greet.
+    BackendUnavailable,
+    /// The backend closed its control connection, or said 421.
+    BackendGone,
+    /// The backend did not answer in time.
+    BackendTimeout,
+    /// The backend did what it must not.
+    BackendViolation(Violation),
+    /// After an abort the backend's replies did not come back into step.
+    NotResynchronised,
+    /// The gateway is stopping.
+    Draining,
+}
+
+impl CloseReason {
+    /// The word in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::ClientGone => "client_gone",
+            Self::TlsFailed => "tls_failed",
+            Self::ClientViolation(_) => "client_violation",
+            Self::LoginAttempts => "login_attempts",
+            Self::LoginTimeout => "login_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::LineTimeout => "line_timeout",
+            Self::BackendUnavailable => "backend_unavailable",
+            Self::BackendGone => "backend_gone",
+            Self::BackendTimeout => "backend_timeout",
+            Self::BackendViolation(_) => "backend_violation",
+            Self::NotResynchronised => "not_resynchronised",
+            Self::Draining => "draining",
+        }
+    }
+}

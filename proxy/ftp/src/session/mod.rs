@@ -1,0 +1,612 @@
+//! The state machine of one session: what clients, servers and clocks do goes in, what is to be done comes out.
+//!
+//! ```text
+//! ExpectAuth ──AUTH──▶ Handshake ──▶ ExpectUser ──USER──▶ ConnectUpstream ──220──▶ UpstreamUser
+//!     │  (clear text, where it is allowed) ──USER──▶──┘                               │331
+//!     │                              ▲                                                ▼
+//!     │                              ╰──530── UpstreamPassword ◀──PASS── ExpectPassword
+//!     ▼                                             │230
+//!   Closed ◀── any state                            ▼
+//!                      Ready: Idle ─▶ Setup ─▶ Opening ─▶ Relaying ─▶ Completing ─▶ Idle
+//!                                                             ╰▶ Failing, Aborting ──▶ Idle
+//! ```
+//!
+//! The driver calls `handle_*` with what has happened, then takes [`Session::poll_action`] and
+//! [`Session::poll_fact`] until both are empty, and waits until [`Session::poll_timeout`] at most. It reads from the
+//! client only while [`Session::wants_command`]. Replies of a backend are given here as they come; whether the stream
+//! was silent before a command is sent is the driver's to prove (`handle_desynchronised`).
+//!
+//! RFC 959, 2228, 2389, 2428, 3659, 4217, 7151; PROTOCOL.md §2 and §3.
+
+mod abort;
+mod answers;
+mod authorize;
+mod commands;
+mod event;
+mod login;
+mod queue;
+mod security;
+mod settings;
+mod timers;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftpsgate_policies::{Permit, Subject};
+
+use crate::codec::{Command, CommandError, Kind, LineError, Reply, ReplyError, Verb};
+
+use queue::{Entry, Queue};
+use security::Security;
+use timers::{Timer, Timers};
+use transfer::Transfer;
+
+pub use event::*;
+pub use settings::*;
+
+/// One downstream control connection and everything it owns.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    client: Client,
+    subject: Subject,
+    phase: Phase,
+    security: Security,
+    expecting: Expecting,
+    upstream: Option<UpstreamInfo>,
+    transfer: Transfer,
+    /// REST, held until its transfer command.
+    restart: Option<Command>,
+    /// RNFR, held until its RNTO.
+    rename_from: Option<Command>,
+    /// EPSV ALL was said (RFC 2428 §4).
+    epsv_only: bool,
+    /// OPTS UTF8 ON was accepted before there was a backend to tell.
+    utf8_promised: bool,
+    login_failures: u32,
+    long_lines: u32,
+    draining: bool,
+    queue: Queue,
+    timers: Timers,
+    actions: VecDeque<Action>,
+    facts: VecDeque<Fact>,
+}
+
+/// Where a session stands, named for what it expects next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// In clear, and TLS is offered.
+    ExpectAuth,
+    /// The TLS handshake with the client.
+    Handshake,
+    /// Nobody has given a name.
+    ExpectUser,
+    /// The backend's connection and its 220.
+    ConnectUpstream,
+    /// The backend's answer to USER.
+    UpstreamUser,
+    /// The client's PASS.
+    ExpectPassword,
+    /// The backend's answer to PASS or ACCT.
+    UpstreamPassword,
+    /// The client's ACCT.
+    ExpectAccount,
+    /// Logged in.
+    Ready,
+    /// Over.
+    Closed,
+}
+
+/// The one exchange with the backend that has no final reply yet (SECURITY.md, I2).
+#[derive(Debug)]
+enum Expecting {
+    /// None: whatever comes was not asked for.
+    Nothing,
+    /// 220, then USER is sent.
+    Greeting {
+        user: Command,
+    },
+    User,
+    Password,
+    /// To our OPTS UTF8 ON; then the client gets the reply to its login.
+    Utf8 {
+        login: Reply,
+    },
+    Features,
+    /// The client gets what the backend says.
+    Forwarded(Verb),
+    /// 350 to RNFR, then RNTO is sent.
+    RenameFrom {
+        rename_to: Command,
+    },
+    /// 350 to REST, then the transfer begins.
+    Restart,
+    /// 229, then the data connection is dialled.
+    Epsv,
+    Pasv,
+    /// 1yz, then the final reply, of a transfer command; ABOR's too.
+    Transfer,
+}
+
+impl Session {
+    /// A session whose client has just connected.
+    pub fn new(settings: Arc<Settings>, client: Client, now: Now) -> Self {
+        let subject = Subject {
+            address: client.address,
+            user: None,
+            listener: settings.listener.clone(),
+            backend: settings.backend.clone(),
+        };
+        let mut session = Self {
+            client,
+            subject,
+            phase: Phase::ExpectUser,
+            security: Security::default(),
+            expecting: Expecting::Nothing,
+            upstream: None,
+            transfer: Transfer::Idle,
+            restart: None,
+            rename_from: None,
+            epsv_only: false,
+            utf8_promised: false,
+            login_failures: 0,
+            long_lines: 0,
+            draining: false,
+            queue: Queue::default(),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            facts: VecDeque::new(),
+            settings,
+        };
+        session.timers.set(Timer::Login, now.monotonic + session.settings.login_timeout);
+        match session.settings.mode {
+            Mode::Explicit => {
+                session.phase = Phase::ExpectAuth;
+                session.greet();
+            }
+            Mode::Plain => session.greet(),
+            Mode::Implicit => {
+                session.phase = Phase::Handshake;
+                session.actions.push_back(Action::AcceptTls);
+            }
+        }
+        session
+    }
+
+    /// What to do next; in order, until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front();
+        if self.actions.is_empty() {
+            self.actions = VecDeque::new();
+        }
+        action
+    }
+
+    /// What has happened; in order, until `None`.
+    pub fn poll_fact(&mut self) -> Option<Fact> {
+        let fact = self.facts.pop_front();
+        if self.facts.is_empty() {
+            self.facts = VecDeque::new();
+        }
+        fact
+    }
+
+    /// When to call [`Session::handle_timeout`], in [`Now::monotonic`]'s terms.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Whether to read more from the client. While not, back-pressure holds the client.
+    pub fn wants_command(&self) -> bool {
+        match self.phase {
+            Phase::Handshake | Phase::Closed => false,
+            Phase::ExpectAuth
+            | Phase::ExpectUser
+            | Phase::ConnectUpstream
+            | Phase::UpstreamUser
+            | Phase::ExpectPassword
+            | Phase::UpstreamPassword
+            | Phase::ExpectAccount
+            | Phase::Ready => self.queue.has_room(),
+        }
+    }
+
+    /// Whether the session is over; the last action was [`Action::Close`].
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether bytes of a transfer are moving, or should be.
+    pub fn is_transferring(&self) -> bool {
+        self.transfer.is_running()
+    }
+
+    /// The user name, once one was given over a channel that the listener accepts.
+    pub fn user(&self) -> Option<&[u8]> {
+        self.subject.user.as_deref()
+    }
+
+    /// The client wrote a command line.
+    pub fn handle_command(&mut self, command: Result<Command, CommandError>, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        self.touch();
+        let entry = match command {
+            Ok(command) => Entry::Command(command),
+            Err(CommandError::ForeignProtocol) if self.subject.user.is_none() => {
+                return self.violate(Violation::ForeignProtocol, None);
+            }
+            Err(error) => Entry::Refused(answers::command_error(error)),
+        };
+        self.queue.push(entry);
+        self.advance(now);
+    }
+
+    /// The client wrote something that is not a line.
+    pub fn handle_line_error(&mut self, error: LineError, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        self.touch();
+        let reply = answers::line_error(error);
+        match error {
+            LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
+            LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
+                return self.violate(Violation::MalformedLine, Some(reply));
+            }
+            LineError::TooLong | LineError::Telnet => self.long_lines += 1,
+        }
+        if self.long_lines >= LONG_LINES_MAX {
+            return self.violate(Violation::LongLines, Some(reply));
+        }
+        self.queue.push(Entry::Refused(reply));
+        self.advance(now);
+    }
+
+    /// Whether the client has begun a line and not ended it.
+    pub fn handle_line_progress(&mut self, is_partial: bool, now: Now) {
+        if !is_partial || self.is_closed() {
+            self.timers.clear(Timer::Line);
+        } else if !self.timers.is_set(Timer::Line) {
+            self.timers.set(Timer::Line, now.monotonic + LINE_TIMEOUT);
+        }
+    }
+
+    /// The client closed its control connection, or it broke.
+    pub fn handle_downstream_closed(&mut self, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        self.fail_transfer(now);
+        self.close(CloseReason::ClientGone, None);
+    }
+
+    /// The backend wrote a reply.
+    pub fn handle_reply(&mut self, reply: Reply, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        if reply.code().value() == 421 {
+            return self.handle_goodbye(reply, now);
+        }
+        if !matches!(self.transfer, Transfer::Aborting(_)) {
+            self.timers.clear(Timer::Reply);
+        }
+        match std::mem::replace(&mut self.expecting, Expecting::Nothing) {
+            Expecting::Nothing => return self.violate_upstream(Violation::UnsolicitedReply, now),
+            Expecting::Greeting { user } => self.handle_greeting(user, reply, now),
+            Expecting::User => self.handle_user_reply(reply, now),
+            Expecting::Password => self.handle_password_reply(reply, now),
+            Expecting::Utf8 { login } => self.handle_utf8_reply(login, reply, now),
+            Expecting::Features => self.handle_features(reply, now),
+            Expecting::Forwarded(verb) => self.handle_forwarded(verb, reply, now),
+            Expecting::RenameFrom { rename_to } => self.handle_rename_from(rename_to, reply, now),
+            Expecting::Restart => self.handle_restart(reply, now),
+            Expecting::Epsv => self.handle_epsv_reply(reply, now),
+            Expecting::Pasv => self.handle_pasv_reply(reply, now),
+            Expecting::Transfer => self.handle_transfer_reply(reply, now),
+        }
+        self.advance(now);
+    }
+
+    /// The backend wrote something that is not a reply.
+    pub fn handle_reply_error(&mut self, _error: ReplyError, now: Now) {
+        self.violate_upstream(Violation::MalformedReply, now);
+    }
+
+    /// Bytes of the backend were waiting when a command was about to be sent: it no longer answers what is asked.
+    pub fn handle_desynchronised(&mut self, now: Now) {
+        self.violate_upstream(Violation::UnsolicitedReply, now);
+    }
+
+    /// The backend closed its control connection, or it broke.
+    pub fn handle_upstream_closed(&mut self, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        let reason = match self.phase {
+            Phase::ConnectUpstream => CloseReason::BackendUnavailable,
+            Phase::ExpectAuth
+            | Phase::Handshake
+            | Phase::ExpectUser
+            | Phase::UpstreamUser
+            | Phase::ExpectPassword
+            | Phase::UpstreamPassword
+            | Phase::ExpectAccount
+            | Phase::Ready
+            | Phase::Closed => CloseReason::BackendGone,
+        };
+        self.fail_transfer(now);
+        self.close(reason, Some(answers::closing("The server closed the connection")));
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.take_expired(now.monotonic) {
+            match timer {
+                Timer::Line => {
+                    self.fail_transfer(now);
+                    self.close(CloseReason::LineTimeout, Some(answers::closing("Command line timeout")));
+                }
+                Timer::Login => {
+                    self.close(CloseReason::LoginTimeout, Some(answers::closing("Login timeout")));
+                }
+                Timer::Idle => {
+                    self.close(CloseReason::IdleTimeout, Some(answers::closing("Idle timeout")));
+                }
+                Timer::Reply => self.handle_reply_timeout(now),
+                Timer::Grace => self.handle_grace_over(now),
+            }
+        }
+    }
+
+    /// The gateway is stopping: end as soon as no transfer would be cut off.
+    pub fn handle_drain(&mut self, now: Now) {
+        if !self.is_closed() {
+            self.draining = true;
+            self.advance(now);
+        }
+    }
+
+    /// The gateway stops now, or this session may no longer go on.
+    pub fn handle_kill(&mut self, now: Now) {
+        if !self.is_closed() {
+            self.fail_transfer(now);
+            self.close(CloseReason::Draining, Some(answers::closing("The gateway is stopping")));
+        }
+    }
+
+    fn handle_reply_timeout(&mut self, now: Now) {
+        let (reason, text) = match self.phase {
+            Phase::ConnectUpstream => (CloseReason::BackendUnavailable, "The server is not available"),
+            Phase::ExpectAuth
+            | Phase::Handshake
+            | Phase::ExpectUser
+            | Phase::UpstreamUser
+            | Phase::ExpectPassword
+            | Phase::UpstreamPassword
+            | Phase::ExpectAccount
+            | Phase::Ready
+            | Phase::Closed => (CloseReason::BackendTimeout, "The server does not answer"),
+        };
+        let reason = if matches!(self.transfer, Transfer::Aborting(_)) {
+            CloseReason::NotResynchronised
+        } else {
+            reason
+        };
+        self.fail_transfer(now);
+        self.close(reason, Some(answers::closing(text)));
+    }
+
+    /// 421 may come at any time (RFC 959 §5.4).
+    fn handle_goodbye(&mut self, reply: Reply, now: Now) {
+        let reason = match self.expecting {
+            Expecting::Greeting { .. } => CloseReason::BackendUnavailable,
+            Expecting::Nothing
+            | Expecting::User
+            | Expecting::Password
+            | Expecting::Utf8 { .. }
+            | Expecting::Features
+            | Expecting::Forwarded(_)
+            | Expecting::RenameFrom { .. }
+            | Expecting::Restart
+            | Expecting::Epsv
+            | Expecting::Pasv
+            | Expecting::Transfer => CloseReason::BackendGone,
+        };
+        self.fail_transfer(now);
+        self.close(reason, Some(reply));
+    }
+
+    /// Runs queued commands as far as they can be run now.
+    fn advance(&mut self, now: Now) {
+        if self.transfer.is_running() && self.queue.has_abort() {
+            self.abort_for_client(now);
+        }
+        while !self.is_closed() {
+            if self.transfer.is_running() {
+                if !self.answer_during_transfer() {
+                    return;
+                }
+                continue;
+            }
+            if !self.is_at_rest() {
+                return;
+            }
+            if self.draining {
+                return self.close(CloseReason::Draining, Some(answers::closing("The gateway is stopping")));
+            }
+            match self.queue.pop() {
+                None => return self.rest(now),
+                Some(Entry::Refused(reply)) => self.reply(reply),
+                Some(Entry::Command(command)) => self.run(command, now),
+            }
+        }
+    }
+
+    /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
+    fn answer_during_transfer(&mut self) -> bool {
+        let reply = match self.queue.peek() {
+            Some(command) if command.verb() == Verb::Noop => Reply::new(200, "Transfer in progress."),
+            Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => {
+                Reply::new(213, "Transfer in progress.")
+            }
+            Some(_) | None => return false,
+        };
+        self.queue.pop();
+        self.reply(reply);
+        true
+    }
+
+    /// Whether the next command may be run.
+    fn is_at_rest(&self) -> bool {
+        let phase = match self.phase {
+            Phase::ExpectAuth
+            | Phase::ExpectUser
+            | Phase::ExpectPassword
+            | Phase::ExpectAccount
+            | Phase::Ready => true,
+            Phase::Handshake
+            | Phase::ConnectUpstream
+            | Phase::UpstreamUser
+            | Phase::UpstreamPassword
+            | Phase::Closed => false,
+        };
+        phase && matches!(self.expecting, Expecting::Nothing) && self.transfer.is_at_rest()
+    }
+
+    /// The session waits for its client: from now on that is idling.
+    fn rest(&mut self, now: Now) {
+        if self.phase == Phase::Ready && !self.timers.is_set(Timer::Idle) {
+            self.timers.set(Timer::Idle, now.monotonic + self.settings.idle_timeout);
+        }
+    }
+
+    /// The client said something: that is not idling.
+    fn touch(&mut self) {
+        self.timers.clear(Timer::Idle);
+    }
+
+    fn run(&mut self, command: Command, now: Now) {
+        match self.phase {
+            Phase::ExpectAuth | Phase::ExpectUser | Phase::ExpectPassword | Phase::ExpectAccount => {
+                self.run_before_login(command, now);
+            }
+            Phase::Ready => self.run_logged_in(command, now),
+            Phase::Handshake
+            | Phase::ConnectUpstream
+            | Phase::UpstreamUser
+            | Phase::UpstreamPassword
+            | Phase::Closed => unreachable!("commands run only at rest"),
+        }
+    }
+
+    fn greet(&mut self) {
+        self.reply(Reply::new(220, self.settings.banner.clone()));
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        self.actions.push_back(Action::Reply(reply));
+    }
+
+    /// Answers a command, for the records too.
+    fn answer(&mut self, verb: Verb, reply: Reply) {
+        self.facts.push_back(Fact::CommandFinished { verb, code: reply.code().value() });
+        self.reply(reply);
+    }
+
+    /// Refuses a command by the listener's rules.
+    fn refuse(&mut self, command: &Command, reply: Reply) {
+        self.deny(command, None, reply);
+    }
+
+    fn deny(&mut self, command: &Command, rule: Option<String>, reply: Reply) {
+        let verb = command.verb();
+        let argument = command.argument().filter(|_| !verb.is_secret()).map(<[u8]>::to_vec);
+        self.facts.push_back(Fact::Denied { verb, argument, rule, code: reply.code().value() });
+        self.reply(reply);
+    }
+
+    /// Asks policy; a denial is answered.
+    fn permit(&mut self, command: &Command) -> Option<Permit> {
+        let settings = Arc::clone(&self.settings);
+        let rename_from = self.rename_from.as_ref();
+        match authorize::authorize(&settings.policy, &self.subject, command, rename_from) {
+            Ok(permit) => Some(permit),
+            Err((denial, reply)) => {
+                self.deny(command, denial.rule, reply);
+                None
+            }
+        }
+    }
+
+    /// Sends a command to the backend; its reply is due within the reply timeout.
+    fn send(&mut self, command: Command, expecting: Expecting, now: Now) {
+        self.expecting = expecting;
+        self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
+        self.actions.push_back(Action::SendUpstream(command));
+    }
+
+    /// Waits on for the same exchange's next reply.
+    fn expect_more(&mut self, expecting: Expecting, now: Now) {
+        self.expecting = expecting;
+        self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
+    }
+
+    /// The client broke a rule that nobody can go on after.
+    fn violate(&mut self, violation: Violation, reply: Option<Reply>) {
+        self.facts.push_back(Fact::Violation(violation));
+        self.close(CloseReason::ClientViolation(violation), reply);
+    }
+
+    /// The backend did.
+    fn violate_upstream(&mut self, violation: Violation, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        self.facts.push_back(Fact::Violation(violation));
+        self.fail_transfer(now);
+        let reply = answers::closing("The server does not follow the protocol");
+        self.close(CloseReason::BackendViolation(violation), Some(reply));
+    }
+
+    fn close(&mut self, reason: CloseReason, reply: Option<Reply>) {
+        if self.is_closed() {
+            return;
+        }
+        if let Some(reply) = reply {
+            self.reply(reply);
+        }
+        let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
+        if is_idle && matches!(reason, CloseReason::Quit | CloseReason::ClientGone | CloseReason::IdleTimeout)
+        {
+            // Its own log should show an orderly end too.
+            self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));
+        }
+        self.phase = Phase::Closed;
+        self.transfer = Transfer::Idle;
+        self.queue.clear();
+        self.timers.clear_all();
+        self.facts.push_back(Fact::Closed(reason));
+        self.actions.push_back(Action::Close);
+    }
+}
+
+/// A final reply that is none: 3yz, where nothing more can be given.
+fn is_final(reply: &Reply) -> bool {
+    match reply.kind() {
+        Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => true,
+        Kind::Preliminary | Kind::Intermediate => false,
+    }
+}
+
+/// A line that was begun must end.
+const LINE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Over-long lines before the session ends.
+const LONG_LINES_MAX: u32 = 3;

@@ -1,0 +1,1 @@
+//! Wire transcripts under a virtual clock.

@@ -1,0 +1,607 @@
+//! Data connections and transfers: PROTOCOL.md §3, "Ends of transfers: never manufacture a clean one".
+//!
+//! The client's PASV or EPSV is answered from a leased port at once, while the backend's own runs. The transfer
+//! command goes to the backend when its data connection stands (some servers send no 150 before). The backend's 150
+//! starts the relay; its last reply is given to the client only when the data says the same.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+
+use ftpsgate_policies::Permit;
+
+use crate::codec::address::{self, AddressError, EpsvArgument, Family};
+use crate::codec::{Command, Kind, Protection, Reply, Verb};
+
+use super::abort::Abort;
+use super::answers;
+use super::event::{
+    Action, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
+};
+use super::settings::RequireTls;
+use super::timers::Timer;
+use super::{Expecting, Session, is_final};
+
+/// The session's one transfer.
+#[derive(Debug)]
+pub(super) enum Transfer {
+    /// No data connection is prepared.
+    Idle,
+    /// Data connections are being prepared, or stand ready.
+    Setup(Setup),
+    /// The transfer command was sent.
+    Opening(Running),
+    /// Bytes move. A download's final reply may come before its last byte: it is held.
+    Relaying { running: Running, held: Option<Reply> },
+    /// The bytes have moved; the backend has not said what it thinks.
+    Completing { running: Running },
+    /// The backend is content; the client's data connection is being ended.
+    Finishing { running: Running, reply: Reply },
+    /// The backend's data connection broke; the backend will say why.
+    Failing { running: Running },
+    /// The client has its answer; the backend's replies are brought back into step.
+    Aborting(Abort),
+}
+
+/// Data connections before a transfer.
+#[derive(Debug)]
+pub(super) struct Setup {
+    style: Style,
+    lease: Lease,
+    backend: BackendData,
+    /// A transfer command that waits for the backend's data connection, or for the answer to REST.
+    waiting: Option<Running>,
+}
+
+/// How the client asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Pasv,
+    Epsv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lease {
+    Asked,
+    Ready,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BackendData {
+    /// EPSV or PASV was sent, or the dial is under way.
+    Pending,
+    Connected,
+    Failed,
+}
+
+/// A transfer command that policy allowed, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Running {
+    command: Command,
+    direction: Direction,
+    permit: Permit,
+    started: std::time::Duration,
+    bytes: u64,
+    source_ended: bool,
+    report: Option<RelayReport>,
+    unique_name: Option<Vec<u8>>,
+}
+
+impl Transfer {
+    /// Whether a transfer command has not had its final reply.
+    pub(super) fn is_running(&self) -> bool {
+        match self {
+            Self::Opening(_)
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. } => true,
+            Self::Idle | Self::Setup(_) | Self::Aborting(_) => false,
+        }
+    }
+
+    /// Whether the next command may be run.
+    pub(super) fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Idle => true,
+            Self::Setup(setup) => setup.lease == Lease::Ready && setup.waiting.is_none(),
+            Self::Opening(_)
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => false,
+        }
+    }
+
+    /// Forgets prepared data connections; whether there were any.
+    pub(super) fn take_setup(&mut self) -> bool {
+        match self {
+            Self::Setup(_) => {
+                *self = Self::Idle;
+                true
+            }
+            Self::Idle
+            | Self::Opening(_)
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => false,
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Idle)
+    }
+
+    fn running_mut(&mut self) -> Option<&mut Running> {
+        match self {
+            Self::Opening(running)
+            | Self::Relaying { running, .. }
+            | Self::Completing { running }
+            | Self::Finishing { running, .. }
+            | Self::Failing { running } => Some(running),
+            Self::Idle | Self::Setup(_) | Self::Aborting(_) => None,
+        }
+    }
+}
+
+/// Preparing the data connections.
+impl Session {
+    pub(super) fn run_passive(&mut self, style: Style, command: &Command, now: Now) {
+        if style == Style::Epsv
+            && let Err(reply) = self.judge_epsv(command.argument())
+        {
+            return self.answer(Verb::Epsv, reply);
+        }
+        // A new one replaces the one before it (RFC 959 §3.3).
+        if self.transfer.take_setup() {
+            self.actions.push_back(Action::DiscardData);
+        }
+        self.transfer = Transfer::Setup(Setup {
+            style,
+            lease: Lease::Asked,
+            backend: BackendData::Pending,
+            waiting: None,
+        });
+        self.actions.push_back(Action::LeasePort);
+        match self.upstream {
+            Some(upstream) if upstream.prefer_pasv && is_v4(upstream.server) => {
+                self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
+            }
+            Some(_) | None => self.send(Command::bare(Verb::Epsv), Expecting::Epsv, now),
+        }
+    }
+
+    /// What EPSV's argument asks for, where it is not simply a port.
+    fn judge_epsv(&mut self, argument: Option<&[u8]>) -> Result<(), Reply> {
+        let family = Family::of(self.client.address);
+        match address::parse_epsv(argument) {
+            Ok(EpsvArgument::Default) => Ok(()),
+            Ok(EpsvArgument::Family(asked)) if asked == family => Ok(()),
+            Ok(EpsvArgument::Family(_)) | Err(AddressError::UnknownFamily) => {
+                Err(answers::wrong_family(family))
+            }
+            Ok(EpsvArgument::All) => {
+                self.epsv_only = true;
+                Err(Reply::new(200, "Only EPSV from now on."))
+            }
+            Err(AddressError::Malformed) => Err(answers::bad_argument(Verb::Epsv)),
+        }
+    }
+
+    /// A port listens for this client, at the address that it is to dial; or none does.
+    pub fn handle_port_leased(&mut self, leased: Result<SocketAddr, PortError>, now: Now) {
+        let Transfer::Setup(setup) = &mut self.transfer else { return };
+        if setup.lease != Lease::Asked {
+            return;
+        }
+        let (verb, reply) = match (setup.style, leased) {
+            (Style::Epsv, Ok(address)) => (Verb::Epsv, Ok(address::epsv_reply(address.port()))),
+            (Style::Pasv, Ok(address)) => (Verb::Pasv, pasv_reply(address)),
+            (style, Err(error)) => {
+                let verb = if style == Style::Epsv { Verb::Epsv } else { Verb::Pasv };
+                (verb, Err(Reply::new(425, format!("No data connection is possible: {error}."))))
+            }
+        };
+        match reply {
+            Ok(reply) => {
+                setup.lease = Lease::Ready;
+                self.answer(verb, reply);
+            }
+            Err(reply) => {
+                self.transfer = Transfer::Idle;
+                self.actions.push_back(Action::DiscardData);
+                self.answer(verb, reply);
+            }
+        }
+        self.advance(now);
+    }
+
+    /// Nobody opened the leased port in time.
+    pub fn handle_lease_expired(&mut self, now: Now) {
+        if let Transfer::Setup(setup) = &mut self.transfer {
+            let waiting = setup.waiting.take();
+            // The answer to REST may be on its way: nobody waits for it any more.
+            self.transfer = Transfer::Idle;
+            self.actions.push_back(Action::DiscardData);
+            if let Some(running) = waiting {
+                let reply = Reply::new(425, "The data connection was not opened in time.");
+                self.finish_transfer(running, reply, now);
+            }
+            self.advance(now);
+        }
+    }
+
+    pub(super) fn handle_epsv_reply(&mut self, reply: Reply, now: Now) {
+        let falls_back = matches!(reply.code().value(), 500 | 501 | 502 | 522);
+        match self.data_port(&reply) {
+            Some(port) => self.dial_backend_data(port),
+            None if reply.kind() == Kind::Preliminary => self.expect_more(Expecting::Epsv, now),
+            None => match self.upstream {
+                // Malformed 229s are as good as none.
+                Some(ref mut upstream)
+                    if is_v4(upstream.server) && (falls_back || reply.kind() == Kind::Completion) =>
+                {
+                    upstream.prefer_pasv = true;
+                    self.facts.push_back(Fact::EpsvRefused);
+                    self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
+                }
+                Some(_) | None => self.fail_backend_data(now),
+            },
+        }
+    }
+
+    pub(super) fn handle_pasv_reply(&mut self, reply: Reply, now: Now) {
+        match self.data_port(&reply) {
+            Some(port) => self.dial_backend_data(port),
+            None if reply.kind() == Kind::Preliminary => self.expect_more(Expecting::Pasv, now),
+            None => self.fail_backend_data(now),
+        }
+    }
+
+    /// The port in a 229 or 227. The host in a 227 is what the backend says, not where it is: it is ignored.
+    fn data_port(&self, reply: &Reply) -> Option<u16> {
+        match reply.code().value() {
+            229 => address::parse_epsv_reply(reply),
+            // Some servers answer EPSV with 227.
+            227 => address::parse_pasv_reply(reply).map(|address| address.port()),
+            _other => None,
+        }
+    }
+
+    fn dial_backend_data(&mut self, port: u16) {
+        let Transfer::Setup(setup) = &mut self.transfer else { return };
+        if port < LOWEST_PORT {
+            setup.backend = BackendData::Failed;
+            self.facts.push_back(Fact::Violation(Violation::LowPort));
+        } else {
+            self.actions.push_back(Action::DialBackendData(port));
+        }
+    }
+
+    fn fail_backend_data(&mut self, now: Now) {
+        self.handle_backend_dialled(false, now);
+    }
+
+    /// The backend's data connection stands, or cannot be had.
+    pub fn handle_backend_dialled(&mut self, connected: bool, now: Now) {
+        let Transfer::Setup(setup) = &mut self.transfer else { return };
+        setup.backend = if connected { BackendData::Connected } else { BackendData::Failed };
+        if let Some(running) = setup.waiting.take() {
+            self.open_transfer(running, now);
+        }
+        self.advance(now);
+    }
+}
+
+/// Running a transfer.
+impl Session {
+    pub(super) fn run_transfer(&mut self, command: Command, direction: Direction, now: Now) {
+        let is_clear = self.security.protection() == Protection::Clear;
+        if is_clear && self.settings.require_tls == RequireTls::Data {
+            self.restart = None;
+            return self
+                .refuse(&command, Reply::new(521, "Data connections must be private: send PROT P first."));
+        }
+        let Some(permit) = self.permit(&command) else {
+            self.restart = None;
+            return;
+        };
+        let running = Running {
+            command,
+            direction,
+            permit,
+            started: now.monotonic,
+            bytes: 0,
+            source_ended: false,
+            report: None,
+            unique_name: None,
+        };
+        self.open_transfer(running, now);
+    }
+
+    /// Sends the transfer command, or REST before it, or waits for the backend's data connection.
+    fn open_transfer(&mut self, running: Running, now: Now) {
+        let Transfer::Setup(setup) = &mut self.transfer else {
+            self.restart = None;
+            return self.finish_transfer(running, Reply::new(425, "Send PASV or EPSV first."), now);
+        };
+        match setup.backend {
+            BackendData::Pending => setup.waiting = Some(running),
+            BackendData::Failed => {
+                self.restart = None;
+                self.transfer = Transfer::Idle;
+                self.actions.push_back(Action::DiscardData);
+                let reply = Reply::new(425, "The server's data connection cannot be opened.");
+                self.finish_transfer(running, reply, now);
+            }
+            BackendData::Connected => match self.restart.take() {
+                Some(restart) => {
+                    setup.waiting = Some(running);
+                    self.send(restart, Expecting::Restart, now);
+                }
+                None => {
+                    let command = running.command.clone();
+                    self.transfer = Transfer::Opening(running);
+                    self.send(command, Expecting::Transfer, now);
+                }
+            },
+        }
+    }
+
+    pub(super) fn handle_restart(&mut self, reply: Reply, now: Now) {
+        if reply.kind() == Kind::Preliminary {
+            return self.expect_more(Expecting::Restart, now);
+        }
+        let Transfer::Setup(setup) = &mut self.transfer else { return };
+        let Some(running) = setup.waiting.take() else { return };
+        match reply.kind() {
+            Kind::Intermediate => self.open_transfer(running, now),
+            Kind::TransientFailure | Kind::PermanentFailure => self.finish_transfer(running, reply, now),
+            Kind::Preliminary | Kind::Completion => self.violate_upstream(Violation::ImpossibleReply, now),
+        }
+    }
+
+    pub(super) fn handle_transfer_reply(&mut self, reply: Reply, now: Now) {
+        match self.transfer.take() {
+            Transfer::Opening(running) => self.handle_opening_reply(running, reply, now),
+            Transfer::Relaying { running, held } => self.handle_relaying_reply(running, held, reply, now),
+            Transfer::Completing { running } if is_final(&reply) => self.settle(running, reply, now),
+            Transfer::Failing { running } if is_final(&reply) => {
+                self.handle_failing_reply(running, reply, now)
+            }
+            Transfer::Aborting(abort) => self.handle_abort_reply(abort, reply, now),
+            transfer @ (Transfer::Completing { .. } | Transfer::Failing { .. })
+                if reply.kind() == Kind::Preliminary =>
+            {
+                self.transfer = transfer;
+                self.expect_more(Expecting::Transfer, now);
+            }
+            transfer @ (Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }) => {
+                self.transfer = transfer;
+                self.violate_upstream(Violation::ImpossibleReply, now);
+            }
+        }
+    }
+
+    fn handle_opening_reply(&mut self, mut running: Running, reply: Reply, now: Now) {
+        match reply.kind() {
+            Kind::Preliminary => {
+                if running.command.verb() == Verb::Stou {
+                    running.unique_name = unique_name(reply.last_text());
+                }
+                let order = RelayOrder {
+                    direction: running.direction,
+                    protection: self.security.protection(),
+                    permit: running.permit.clone(),
+                };
+                self.transfer = Transfer::Relaying { running, held: None };
+                self.expecting = Expecting::Transfer;
+                self.timers.clear(Timer::Idle);
+                self.reply(reply);
+                self.actions.push_back(Action::StartRelay(order));
+            }
+            Kind::TransientFailure | Kind::PermanentFailure => {
+                self.actions.push_back(Action::DiscardData);
+                self.finish_transfer(running, reply, now);
+            }
+            Kind::Completion | Kind::Intermediate => {
+                self.transfer = Transfer::Opening(running);
+                self.violate_upstream(Violation::ImpossibleReply, now);
+            }
+        }
+    }
+
+    fn handle_relaying_reply(&mut self, running: Running, held: Option<Reply>, reply: Reply, now: Now) {
+        match (reply.kind(), running.direction) {
+            (Kind::Preliminary, _) => {
+                self.transfer = Transfer::Relaying { running, held };
+                self.expecting = Expecting::Transfer;
+            }
+            (Kind::Intermediate, _) => {
+                self.transfer = Transfer::Relaying { running, held };
+                self.violate_upstream(Violation::ImpossibleReply, now);
+            }
+            // Control and data are two connections: this may overtake the last bytes.
+            (Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure, Direction::Download) => {
+                self.transfer = Transfer::Relaying { running, held: Some(reply) };
+            }
+            // The backend's data connection may still be lingering.
+            (Kind::Completion, Direction::Upload) if running.source_ended => {
+                self.transfer = Transfer::Relaying { running, held: Some(reply) };
+            }
+            (Kind::Completion, Direction::Upload) => {
+                self.transfer = Transfer::Relaying { running, held };
+                self.violate_upstream(Violation::EarlyCompletion, now);
+            }
+            (Kind::TransientFailure | Kind::PermanentFailure, Direction::Upload) => {
+                self.actions.push_back(Action::CancelRelay);
+                self.finish_transfer(running, reply, now);
+            }
+        }
+    }
+
+    /// How many bytes have moved, and whether the source had no more; to be told before anything else while a relay
+    /// runs. A backend that confirms an upload is early only if it was not told the upload's end.
+    pub fn handle_progress(&mut self, bytes: u64, source_ended: bool) {
+        if let Some(running) = self.transfer.running_mut() {
+            running.bytes = bytes;
+            running.source_ended = source_ended;
+        }
+    }
+
+    /// The relay has ended. Unless it is complete, both data connections were ended so that it shows.
+    pub fn handle_relay_finished(&mut self, report: RelayReport, now: Now) {
+        match self.transfer.take() {
+            Transfer::Relaying { mut running, held } => {
+                let end = report.end;
+                running.bytes = report.bytes;
+                running.report = Some(report);
+                match (answers::relay_failure(end), held) {
+                    (None, Some(reply)) => self.settle(running, reply, now),
+                    (None, None) => {
+                        self.transfer = Transfer::Completing { running };
+                        self.expect_more(Expecting::Transfer, now);
+                    }
+                    (Some(_), None) if end == RelayEnd::BackendFailed => {
+                        self.transfer = Transfer::Failing { running };
+                        self.expect_more(Expecting::Transfer, now);
+                    }
+                    (Some(_), Some(reply)) if end == RelayEnd::BackendFailed => {
+                        self.handle_failing_reply(running, reply, now);
+                    }
+                    (Some(failure), Some(_)) => self.finish_transfer(running, failure, now),
+                    (Some(failure), None) => self.abort_transfer(running, failure, now),
+                }
+            }
+            // It was cancelled in the meantime.
+            transfer @ (Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Opening(_)
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_)) => self.transfer = transfer,
+        }
+        self.advance(now);
+    }
+
+    /// All bytes were handed over, and the backend has said its last word.
+    fn settle(&mut self, running: Running, reply: Reply, now: Now) {
+        match (reply.kind(), running.direction) {
+            (Kind::Completion, Direction::Download) => {
+                self.transfer = Transfer::Finishing { running, reply };
+                self.actions.push_back(Action::FinishDownload);
+            }
+            (Kind::TransientFailure | Kind::PermanentFailure, Direction::Download) => {
+                self.actions.push_back(Action::ResetDownload);
+                self.finish_transfer(running, reply, now);
+            }
+            (Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure, Direction::Upload) => {
+                self.finish_transfer(running, reply, now);
+            }
+            (Kind::Preliminary | Kind::Intermediate, _) => {
+                self.transfer = Transfer::Completing { running };
+                self.violate_upstream(Violation::ImpossibleReply, now);
+            }
+        }
+    }
+
+    /// The client's data connection got its close_notify and FIN, or it broke before.
+    pub fn handle_download_finished(&mut self, is_clean: bool, now: Now) {
+        match self.transfer.take() {
+            Transfer::Finishing { running, reply } => {
+                let failure = Reply::new(426, "The data connection was closed; transfer aborted.");
+                self.finish_transfer(running, if is_clean { reply } else { failure }, now);
+            }
+            transfer @ (Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Opening(_)
+            | Transfer::Relaying { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_)) => self.transfer = transfer,
+        }
+        self.advance(now);
+    }
+
+    /// The backend's data connection broke: its own word tells why, unless it claims that all is well.
+    fn handle_failing_reply(&mut self, running: Running, reply: Reply, now: Now) {
+        match (reply.kind(), running.direction) {
+            (Kind::TransientFailure | Kind::PermanentFailure, _) => self.finish_transfer(running, reply, now),
+            (Kind::Completion, Direction::Download) => {
+                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
+                self.finish_transfer(running, failure, now);
+            }
+            (Kind::Completion, Direction::Upload) => {
+                self.transfer = Transfer::Failing { running };
+                self.violate_upstream(Violation::EarlyCompletion, now);
+            }
+            (Kind::Preliminary | Kind::Intermediate, _) => {
+                self.transfer = Transfer::Failing { running };
+                self.violate_upstream(Violation::ImpossibleReply, now);
+            }
+        }
+    }
+
+    /// A transfer that will not end by itself, because the session does.
+    pub(super) fn fail_transfer(&mut self, now: Now) {
+        match self.transfer.take() {
+            Transfer::Idle | Transfer::Setup(_) | Transfer::Aborting(_) => {}
+            // The reply that closes the session is its answer.
+            Transfer::Opening(running) => self.record_transfer(&running, 421, now),
+            Transfer::Relaying { running, .. }
+            | Transfer::Completing { running }
+            | Transfer::Finishing { running, .. }
+            | Transfer::Failing { running } => {
+                self.actions.push_back(Action::CancelRelay);
+                self.finish_transfer(running, Reply::new(426, "Transfer aborted."), now);
+            }
+        }
+    }
+
+    /// Gives a transfer command its final reply. The transfer's state is the caller's to have left.
+    pub(super) fn finish_transfer(&mut self, running: Running, reply: Reply, now: Now) {
+        self.record_transfer(&running, reply.code().value(), now);
+        self.reply(reply);
+    }
+
+    fn record_transfer(&mut self, running: &Running, code: u16, now: Now) {
+        let report = running.report.as_ref();
+        self.facts.push_back(Fact::TransferFinished(TransferRecord {
+            verb: running.command.verb(),
+            argument: running.command.argument().map(<[u8]>::to_vec),
+            direction: running.direction,
+            bytes: running.bytes,
+            duration: now.monotonic.saturating_sub(running.started),
+            code,
+            end: report.map(|report| report.end),
+            tls: report.and_then(|report| report.tls.clone()),
+            unique_name: running.unique_name.clone(),
+        }));
+    }
+}
+
+fn pasv_reply(address: SocketAddr) -> Result<Reply, Reply> {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => Ok(address::pasv_reply(SocketAddrV4::new(ip, address.port()))),
+        IpAddr::V6(_) => Err(Reply::new(425, "PASV needs IPv4; use EPSV.")),
+    }
+}
+
+fn is_v4(server: SocketAddr) -> bool {
+    Family::of(server.ip()) == Family::V4
+}
+
+/// `150 FILE: name` (RFC 1123 §4.1.2.9), or the last word of what servers say instead.
+fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
+    let word = text.split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
+    Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
+}
+
+/// A backend that names a privileged port means somebody else's service.
+const LOWEST_PORT: u16 = 1024;

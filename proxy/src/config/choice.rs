@@ -1,0 +1,130 @@
+//! Keys whose value is one word of a few: the words, and the values that they stand for.
+
+use super::model::{
+    CertificateFallback, ClientCertificates, DataResumption, Mode, RequireTls, TlsVersion, UploadEnd,
+};
+
+/// A value that is written as one of a few words.
+pub trait Choice: Copy + 'static {
+    /// Every value, in the order in which the documentation lists them.
+    const ALL: &'static [Self];
+
+    /// How this value is written.
+    fn word(self) -> &'static str;
+
+    /// The value that `word` stands for.
+    #[must_use]
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|choice| choice.word() == word)
+    }
+
+    /// All words.
+    #[must_use]
+    fn words() -> Vec<&'static str> {
+        Self::ALL.iter().map(|choice| choice.word()).collect()
+    }
+}
+
+impl Choice for CertificateFallback {
+    const ALL: &'static [Self] = &[Self::None, Self::LocalCa];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::LocalCa => "local-ca",
+        }
+    }
+}
+
+impl Choice for TlsVersion {
+    const ALL: &'static [Self] = &[Self::Tls12, Self::Tls13];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
+impl Choice for DataResumption {
+    const ALL: &'static [Self] = &[Self::Off, Self::Prefer, Self::Require];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+        }
+    }
+}
+
+impl Choice for ClientCertificates {
+    const ALL: &'static [Self] = &[Self::Off, Self::Request, Self::Require];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Request => "request",
+            Self::Require => "require",
+        }
+    }
+}
+
+impl Choice for Mode {
+    const ALL: &'static [Self] = &[Self::Explicit, Self::Implicit, Self::Plain];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Explicit => "explicit",
+            Self::Implicit => "implicit",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl Choice for RequireTls {
+    const ALL: &'static [Self] = &[Self::Data, Self::Login, Self::No];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Login => "login",
+            Self::No => "no",
+        }
+    }
+}
+
+impl Choice for UploadEnd {
+    const ALL: &'static [Self] = &[Self::Strict, Self::Lenient];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_word_names_its_value<C: Choice + PartialEq + std::fmt::Debug>() {
+        for &choice in C::ALL {
+            assert_eq!(C::from_word(choice.word()), Some(choice));
+        }
+        assert_eq!(C::from_word(""), None);
+    }
+
+    #[test]
+    fn words_and_values_are_one_to_one() {
+        every_word_names_its_value::<CertificateFallback>();
+        every_word_names_its_value::<TlsVersion>();
+        every_word_names_its_value::<DataResumption>();
+        every_word_names_its_value::<ClientCertificates>();
+        every_word_names_its_value::<Mode>();
+        every_word_names_its_value::<RequireTls>();
+        every_word_names_its_value::<UploadEnd>();
+    }
+}

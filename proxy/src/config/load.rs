@@ -1,0 +1,200 @@
+//! From a file to a [`Config`]: reads it, parses the TOML, walks it, and returns the configuration or everything
+//! that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
+use super::document::{Document, Repaired};
+use super::model::Config;
+use super::spelling::printable;
+use super::table::Table;
+use super::value;
+use super::{backend, check, gateway, listener, tls};
+
+/// Larger files are refused unread.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// A configuration, and what is to be said about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What to run.
+    pub config: Config,
+    /// What is doubtful about it.
+    pub warnings: Vec<Diagnostic>,
+    source: Arc<Source>,
+    places: BTreeMap<String, Span>,
+}
+
+impl Loaded {
+    /// A finding about a key, for checks that look beyond the file. `path` names the key as in
+    /// `tls.default.certificates[0].chain` or `listener[0].passive.ports`, counting from 0; the nearest table
+    /// above is shown where the key is not written.
+    #[must_use]
+    pub fn diagnostic(
+        &self,
+        severity: Severity,
+        path: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Diagnostic {
+        let mut path = path;
+        loop {
+            if let Some(span) = self.places.get(path) {
+                return Diagnostic::new(severity, &self.source, span.clone(), message, hint);
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = &path[..end],
+                None => return Diagnostic::about(severity, self.source.origin.clone(), message, hint),
+            }
+        }
+    }
+}
+
+/// Reads the configuration file at `path`.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file, or that it cannot be read.
+pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    let origin = path.display().to_string();
+    let cannot = |error: std::io::Error, hint: &str| {
+        let message = format!("cannot read the configuration: {error}");
+        Diagnostics::from(Diagnostic::about(Severity::Error, origin.clone(), message, hint))
+    };
+    let hint = "name the file with `-c FILE`, or run without one: `ftpsgate run --backend HOST:PORT`";
+    let file = File::open(path).map_err(|error| cannot(error, hint))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| cannot(error, hint))?;
+    let path = std::path::absolute(path).map_err(|error| cannot(error, hint))?;
+    let base_dir = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, &origin, &base_dir),
+        Err(error) => {
+            let end = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let source = Arc::new(Source { origin: origin.clone(), text });
+            Err(Diagnostics::from(Diagnostic::new(
+                Severity::Error,
+                &source,
+                end..end + 1,
+                "the file is not UTF-8",
+                "save it as UTF-8; it was probably written in an older encoding",
+            )))
+        }
+    }
+}
+
+/// Reads the text of a configuration file. `origin` is how diagnostics call it, `base_dir` what its relative
+/// paths are relative to.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn parse(text: &str, origin: &str, base_dir: &Path) -> Result<Loaded, Diagnostics> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(Diagnostics::from(Diagnostic::about(
+            Severity::Error,
+            origin,
+            "the file is larger than 1 MiB",
+            "a configuration is some kilobytes long; is this the right file?",
+        )));
+    }
+    let source = Arc::new(Source { origin: origin.to_owned(), text: text.to_owned() });
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let broken = syntax_errors(&source, &errors);
+    let document = Document::new(Arc::clone(&source), base_dir.to_owned(), repaired(&broken));
+    let config = read(&Table::root(&document, table.get_ref()));
+    let (found, places) = document.finish();
+    let all = Diagnostics::new(broken.into_iter().chain(found));
+    if all.is_ok() {
+        Ok(Loaded { config, warnings: all.warnings().to_vec(), source, places })
+    } else {
+        Err(all)
+    }
+}
+
+fn read(file: &Table<'_>) -> Config {
+    file.read("version", value::integer);
+    let gateway = gateway::read(file);
+    let profiles = tls::read(file);
+    let listeners = listener::read(file);
+    let backends = backend::read(file);
+    check::complete(file);
+    check::assemble(file.document, gateway, profiles, listeners, backends)
+}
+
+/// The lines about which nothing more can be said.
+fn repaired(broken: &[Diagnostic]) -> Repaired {
+    let mut repaired = Repaired::default();
+    for error in broken {
+        let Some((line, _)) = error.position() else { continue };
+        repaired.lines.insert(line);
+        // A header or a bracket that was lost changes what all keys behind it belong to.
+        if ["unclosed", "table", "array"].iter().any(|word| error.message().contains(word)) {
+            repaired.from = Some(repaired.from.map_or(line, |from| from.min(line)));
+        }
+    }
+    repaired
+}
+
+/// What the TOML parser complained about, without what merely follows from an earlier complaint on the line.
+fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
+    let mut errors: Vec<_> =
+        errors.iter().map(|error| (error.span().unwrap_or_default(), error.message())).collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    let mut diagnostics = Vec::new();
+    let mut derailed = None;
+    let mut inside_array = false;
+    for (span, message) in errors {
+        let written = source.text.get(span.clone()).unwrap_or_default();
+        let unquoted = message.starts_with(UNQUOTED);
+        let (message, hint) = if unquoted && written.is_empty() {
+            ("there is no value".to_owned(), "write a value behind the `=`".to_owned())
+        } else if unquoted {
+            let written = printable(written);
+            (format!("`{written}` is not a value"), format!("write it in quotes, \"{written}\""))
+        } else {
+            (message.to_owned(), hint(message).to_owned())
+        };
+        let diagnostic = Diagnostic::new(Severity::Error, source, span, message, hint);
+        let line = diagnostic.position().map(|(line, _)| line);
+        // Where the end of an array is missing, everything behind it is taken for its elements.
+        let of_array = diagnostic.message().contains("array");
+        if (derailed.is_some() && derailed == line) || (inside_array && (of_array || unquoted)) {
+            continue;
+        }
+        inside_array |= of_array;
+        if !unquoted {
+            derailed = line;
+        }
+        diagnostics.push(diagnostic);
+        if diagnostics.len() > Diagnostics::KEPT_MAX {
+            break;
+        }
+    }
+    diagnostics
+}
+
+fn hint(message: &str) -> &'static str {
+    if message.starts_with("duplicate key") {
+        "each key stands once in its table, and each [table] once in the file; [[listener]] and [[backend]] may \
+         be repeated"
+    } else if message.starts_with("key with no value") {
+        "write `key = value`"
+    } else if message.contains("table") && !message.contains("inline") {
+        "write headers as [table] or [[table]]"
+    } else if message.contains("array") {
+        "write arrays as [\"one\", \"two\"]"
+    } else {
+        "write `key = value`, with texts, addresses, durations and sizes in quotes, under [table] or [[table]]"
+    }
+}
+
+/// How the TOML parser begins its complaint about a value that looks like nothing else.
+const UNQUOTED: &str = "string values must be quoted";

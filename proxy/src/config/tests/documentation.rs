@@ -1,0 +1,51 @@
+//! The documentation says what the code does.
+
+use super::super::reference::markdown;
+use super::super::schema::Section;
+use super::*;
+
+pub(super) const EXAMPLE: &str = include_str!("../../../../docs/ftpsgate.example.toml");
+const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
+const BEGINS: &str = "<!-- reference begins -->\n";
+const ENDS: &str = "<!-- reference ends -->\n";
+
+#[test]
+fn the_example_is_valid_and_writes_the_defaults() {
+    let loaded = right(EXAMPLE);
+    assert_eq!(loaded.warnings, []);
+    let mut config = loaded.config;
+    let mut minimal = right(MINIMAL).config;
+    minimal.gateway.state_dir = config.gateway.state_dir.clone();
+    assert_eq!(config.listeners.pop().map(|listener| listener.mode), Some(Mode::Implicit));
+    std::sync::Arc::make_mut(&mut config.listeners[0]).bind_written = false;
+    assert_eq!(config, minimal);
+}
+
+#[test]
+fn the_example_with_all_its_comments_is_valid() {
+    let text = EXAMPLE.replace("\n# certificates", "\ncertificates").replace("\n# client", "\nclient");
+    let text = text.replace("\n# advertise_for", "\nadvertise_for").replace("= \"off\"  ", "= \"require\"  ");
+    let text = text.replace("tls = \"require\"", "tls = \"off\"");
+    assert_eq!(right(&text).warnings, []);
+    for key in Section::all().into_iter().flat_map(|section| section.keys).filter(|key| !key.is_later()) {
+        assert!(text.contains(key.name), "the example lacks `{}`", key.name);
+    }
+}
+
+#[test]
+fn the_minimal_configuration_is_the_one_of_the_guide() {
+    assert!(CONFIGURATION.contains(&format!("```toml\n{MINIMAL}```\n")));
+}
+
+#[test]
+fn the_reference_lists_the_keys_of_this_version() {
+    let (before, rest) = CONFIGURATION.split_once(BEGINS).expect("the guide has a place for the reference");
+    let (reference, after) = rest.split_once(ENDS).expect("the reference ends");
+    let wanted = markdown();
+    if std::env::var_os("FTPSGATE_BLESS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        std::fs::write(path, format!("{before}{BEGINS}\n{wanted}{ENDS}{after}")).unwrap();
+    } else {
+        assert_eq!(reference.trim(), wanted.trim(), "FTPSGATE_BLESS=1 writes it anew");
+    }
+}

@@ -1,0 +1,161 @@
+//! What is written is read back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::super::schema::Section;
+use super::*;
+
+/// Every key, with a value that is not its default.
+const EVERY_KEY: &str = r#"
+    [gateway]
+    name = "edge"
+    state_dir = "state with \"quotes\""
+    drain_timeout = "90s"
+    banner = "hé \\ there"
+    [tls.default]
+    certificates = [{ chain = "a", key = "b" }, { chain = "c", key = "d" }]
+    fallback = "local-ca"
+    min_version = "1.3"
+    max_version = "1.3"
+    require_ems = true
+    data_resumption = "require"
+    client_certificates = "request"
+    client_ca = "ca"
+    client_crl = "crl"
+    [tls."pärtners"]
+    data_resumption = "off"
+    [[listener]]
+    name = "a"
+    bind = ["127.0.0.1:0", "[::1]:5"]
+    require_tls = "login"
+    backend = "one"
+    login_attempts = 7
+    min_rate = "1KiB/s"
+    idle_timeout = "1500ms"
+    handshake_timeout = "3s"
+    login_timeout = "1h"
+    data_connect_timeout = "2d"
+    upload_end = "lenient"
+    max_line = "513B"
+    max_sessions = 1
+    [listener.passive]
+    ports = "auto:3"
+    peer = "/24"
+    advertise = "ftp.example.com"
+    advertise_for = [{ from = "10.0.0.0/8", address = "10.1.1.1" }, { from = "::1", address = "10.1.1.2" }]
+    [[listener]]
+    name = "b"
+    mode = "implicit"
+    tls = "pärtners"
+    backend = "two"
+    passive.advertise = "192.0.2.1"
+    [[backend]]
+    name = "one"
+    servers = ["[2001:db8::1]:2121"]
+    connect_timeout = "1s"
+    reply_timeout = "2s"
+    stall_timeout = "3s"
+    [[backend]]
+    name = "two"
+    servers = ["legacy"]
+"#;
+
+fn again(config: &Config) -> Config {
+    right(&to_toml(config)).config
+}
+
+#[test]
+fn a_configuration_shown_is_the_configuration() {
+    for text in [MINIMAL, EVERY_KEY, super::documentation::EXAMPLE] {
+        let config = right(text).config;
+        assert_eq!(again(&config), config, "{}", to_toml(&config));
+        assert_eq!(to_toml(&again(&config)), to_toml(&config));
+    }
+    let quick = quick("legacy".parse().unwrap(), None, Some("[::1]:0".parse().unwrap()), "/state".into());
+    assert_eq!(again(&quick), quick);
+}
+
+#[test]
+fn every_key_of_this_version_is_shown() {
+    let shown = to_toml(&right(EVERY_KEY).config);
+    let table: toml::Table = shown.parse().unwrap();
+    let mut keys = BTreeSet::new();
+    collect(&toml::Value::Table(table), &mut keys);
+    for key in Section::all().into_iter().flat_map(|section| section.keys).filter(|key| !key.is_later()) {
+        // A server is shown in its short form.
+        assert!(keys.contains(key.name), "`{}` is not shown:\n{shown}", key.name);
+    }
+}
+
+fn collect(value: &toml::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                keys.insert(key.clone());
+                collect(value, keys);
+            }
+        }
+        toml::Value::Array(array) => array.iter().for_each(|value| collect(value, keys)),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
+    }
+}
+
+#[test]
+fn json_has_the_shape_of_the_file() {
+    let config = right(EVERY_KEY).config;
+    let json = to_json(&config);
+    let mut toml: serde_json::Value = toml::from_str(&to_toml(&config)).unwrap();
+    // The one difference: defaults of `bind` are comments in the file.
+    toml["listener"][1]["bind"] = serde_json::json!(["0.0.0.0:990", "[::]:990"]);
+    assert_eq!(json, toml);
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_shown_is_the_configuration(
+        banner in "\\PC{0,40}",
+        name in "[a-zA-Z0-9._é-]{1,10}",
+        milliseconds in proptest::collection::vec(1u64..=365 * 86_400_000, 7),
+        numbers in (1u32..=1000, any::<u64>(), 512usize..=65536, 1usize..=1_000_000),
+        ports in (1u16.., 1u16..),
+        advertise in select(vec!["auto", "192.0.2.1", "2001:db8::1", "a.example"]),
+        words in (select(RequireTls::ALL), select(UploadEnd::ALL), select(DataResumption::ALL), any::<bool>()),
+    ) {
+        let mut config = right(MINIMAL).config;
+        let duration = |index: usize| Duration::from_millis(milliseconds[index]);
+        config.gateway.banner = banner;
+        config.gateway.drain_timeout = duration(0);
+        let backend = Arc::make_mut(&mut config.backends[0]);
+        backend.name = name.clone();
+        backend.reply_timeout = duration(1);
+        let profile = Arc::make_mut(config.tls.get_mut("default").expect("it always exists"));
+        profile.data_resumption = words.2;
+        profile.require_ems = words.3;
+        let listener = Arc::make_mut(&mut config.listeners[0]);
+        listener.backend = name.clone();
+        listener.name = name;
+        listener.idle_timeout = duration(2);
+        listener.handshake_timeout = duration(3);
+        listener.login_timeout = duration(4);
+        (listener.login_attempts, listener.min_rate, listener.max_line, listener.max_sessions) = numbers;
+        listener.require_tls = words.0;
+        listener.upload_end = words.1;
+        let low = ports.0.min(ports.1).max(991);
+        listener.passive.ports = PassivePorts::Range(low..=ports.0.max(ports.1).max(low));
+        listener.passive.advertise = match advertise {
+            "auto" => Advertise::Auto,
+            "a.example" => Advertise::Host(advertise.to_owned()),
+            address => Advertise::Address(address.parse().unwrap()),
+        };
+        prop_assert_eq!(again(&config), config);
+    }
+}

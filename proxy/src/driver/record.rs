@@ -1,0 +1,86 @@
+//! Facts become log events: one for each thing that happened, inside the session's span.
+
+use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, Violation};
+use tracing::{info, warn};
+
+use crate::backend::Backend;
+
+/// Writes one fact down, and remembers what it says of the backend.
+pub(super) fn record(fact: Fact, user: Option<&[u8]>, backend: &Backend) {
+    let user = user.map(|user| user.escape_ascii().to_string());
+    match fact {
+        Fact::TlsEstablished(tls) => info!(
+            tls_version = tls.version,
+            tls_suite = tls.suite,
+            sni = tls.server_name,
+            certificate = tls.client_certificate,
+            "tls established"
+        ),
+        Fact::LoggedIn => info!(user, backend = backend.config().name, "logged in"),
+        Fact::LoginFailed { code } => warn!(user, code, "login failed"),
+        Fact::CommandFinished { verb, code } => {
+            tracing::debug!(user, verb = verb.name(), code, "command");
+        }
+        Fact::Denied { verb, argument, rule, code } => warn!(
+            target: "audit",
+            user,
+            verb = verb.name(),
+            argument = argument.map(|argument| argument.escape_ascii().to_string()),
+            rule,
+            code,
+            "denied"
+        ),
+        Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
+        Fact::BackendFeatures(features) => backend.remember_features(features),
+        Fact::EpsvRefused => {
+            backend.remember_epsv_refused();
+            info!(backend = backend.config().name, "the server does not speak EPSV; using PASV");
+        }
+        Fact::Violation(violation) => warn!(user, event = violation.name(), "protocol violation"),
+        Fact::Closed(reason) => record_close(reason, user),
+    }
+}
+
+fn record_transfer(transfer: &TransferRecord, user: Option<String>) {
+    let tls = transfer.tls.as_ref();
+    info!(
+        user,
+        verb = transfer.verb.name(),
+        path = transfer.argument.as_ref().map(|path| path.escape_ascii().to_string()),
+        unique_name = transfer.unique_name.as_ref().map(|name| name.escape_ascii().to_string()),
+        direction = match transfer.direction {
+            Direction::Upload => "upload",
+            Direction::Download => "download",
+        },
+        bytes = transfer.bytes,
+        duration_ms = u64::try_from(transfer.duration.as_millis()).unwrap_or(u64::MAX),
+        code = transfer.code,
+        end = transfer.end.map(|end| format!("{end:?}")),
+        tls_version = tls.map(|tls| tls.version),
+        tls_suite = tls.map(|tls| tls.suite.as_str()),
+        tls_resumed = tls.map(|tls| tls.resumed),
+        close_notify = tls.map(|tls| tls.close_notify),
+        "transfer finished"
+    );
+}
+
+fn record_close(reason: CloseReason, user: Option<String>) {
+    let event = match reason {
+        CloseReason::ClientViolation(violation) | CloseReason::BackendViolation(violation) => {
+            Some(Violation::name(violation))
+        }
+        CloseReason::Quit
+        | CloseReason::ClientGone
+        | CloseReason::TlsFailed
+        | CloseReason::LoginAttempts
+        | CloseReason::LoginTimeout
+        | CloseReason::IdleTimeout
+        | CloseReason::LineTimeout
+        | CloseReason::BackendUnavailable
+        | CloseReason::BackendGone
+        | CloseReason::BackendTimeout
+        | CloseReason::NotResynchronised
+        | CloseReason::Draining => None,
+    };
+    info!(user, reason = reason.name(), event, "session closed");
+}

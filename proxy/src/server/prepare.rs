@@ -1,0 +1,315 @@
+//! The half of a start or reload that can fail: reading certificates, binding sockets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ftpsgate_certs::{Authority, Certificates, ClientTrust, Refresh, Store, TrustRefresh};
+use tracing::{info, warn};
+
+use super::bind::{adopt, bind, is_missing_family};
+use super::{BoundSocket, Inherited, State};
+use crate::backend::Backend;
+use crate::config::{CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile};
+use crate::data::passive::{BindError, PortRegistry, PortRequest};
+use crate::service::{Service, ServiceTls};
+use crate::tls::{Profile, ProfileError};
+
+/// Everything that a configuration needs, ready to be put in place.
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) listeners: Vec<PreparedListener>,
+    pub(super) backends: Vec<Arc<Backend>>,
+    pub(super) authority: Option<Arc<Authority>>,
+    pub(super) certificates: Vec<Arc<Certificates>>,
+    pub(super) trusts: Vec<Arc<ClientTrust>>,
+}
+
+/// One listener's part of it.
+pub(super) struct PreparedListener {
+    pub(super) service: Arc<Service>,
+    pub(super) sockets: Vec<(SocketAddr, BoundSocket)>,
+}
+
+/// Why a configuration cannot be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificates, keys or authorities that cannot be used; all of them.
+    #[error("{}", Lines(.0))]
+    Certificates(Vec<ftpsgate_certs::Error>),
+    /// A profile that rustls refuses.
+    #[error("[tls.{profile}] cannot be used: {source}")]
+    Profile {
+        /// Which.
+        profile: String,
+        /// Why.
+        source: ProfileError,
+    },
+    /// A listener's address that cannot be had.
+    #[error("listener `{listener}` cannot listen on {address}: {source}")]
+    Bind {
+        /// Which.
+        listener: String,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// None of a listener's default addresses can be had.
+    #[error("listener `{listener}` has no address to listen on")]
+    NoAddress {
+        /// Which.
+        listener: String,
+    },
+    /// A passive port that cannot be had.
+    #[error("{0}: {source}", source = .0.error)]
+    Ports(#[from] BindError),
+    /// A socket was inherited under a name that no listener has.
+    #[error("a socket named `{name}` was passed to this service, but no listener has that name")]
+    UnknownSocket {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl State {
+    /// Does all that can fail. Nothing that runs is changed, but for passive ports that more listeners may use.
+    pub(super) async fn prepare(
+        &self,
+        config: Config,
+        mut inherited: Inherited,
+        registry: &Arc<PortRegistry>,
+    ) -> Result<Prepared, StartError> {
+        if let Some(name) =
+            inherited.keys().find(|name| config.listeners.iter().all(|one| one.name != **name))
+        {
+            return Err(StartError::UnknownSocket { name: name.clone() });
+        }
+        let (tls, authority, trusts) = self.prepare_tls(&config)?;
+        let backends: HashMap<String, Arc<Backend>> = config
+            .backends
+            .iter()
+            .map(|backend| {
+                // An unchanged one keeps what it knows of its server.
+                let old = self.backends.get(&backend.name).map(|serving| Arc::clone(&serving.backend));
+                let kept = old.filter(|old| old.config() == backend);
+                (backend.name.clone(), kept.unwrap_or_else(|| Arc::new(Backend::new(Arc::clone(backend)))))
+            })
+            .collect();
+        let mut sockets = Vec::new();
+        let mut requests = Vec::new();
+        for listener in &config.listeners {
+            let bound = self.open_sockets(listener, inherited.remove(&listener.name))?;
+            let addresses = bound.iter().map(|(asked, socket)| match socket {
+                BoundSocket::New(_, address) => address.ip(),
+                BoundSocket::Kept => asked.ip(),
+            });
+            requests.push(PortRequest {
+                listener: listener.name.clone(),
+                addresses: addresses.collect(),
+                ports: listener.passive.ports.clone(),
+            });
+            sockets.push(bound);
+        }
+        let mut ports = registry.apply(&requests)?;
+        let listeners = config
+            .listeners
+            .iter()
+            .zip(sockets)
+            .map(|(listener, sockets)| {
+                let tls = match listener.mode {
+                    Mode::Explicit | Mode::Implicit => tls.get(&listener.tls).cloned(),
+                    Mode::Plain => None,
+                };
+                let backend = &backends[&listener.backend];
+                let settings = Service::settings(&config, listener, backend, tls.as_ref());
+                let service = Service {
+                    listener: Arc::clone(listener),
+                    settings: Arc::new(settings),
+                    tls,
+                    backend: Arc::clone(backend),
+                    registry: Arc::clone(registry),
+                    ports: ports.remove(&listener.name).unwrap_or_default(),
+                };
+                PreparedListener { service: Arc::new(service), sockets }
+            })
+            .collect();
+        let certificates = tls.into_values().map(|tls| tls.certificates).collect();
+        let backends = backends.into_values().collect();
+        Ok(Prepared { config, listeners, backends, authority, certificates, trusts })
+    }
+
+    /// The profiles that listeners use.
+    #[allow(clippy::type_complexity)]
+    fn prepare_tls(
+        &self,
+        config: &Config,
+    ) -> Result<(BTreeMap<String, ServiceTls>, Option<Arc<Authority>>, Vec<Arc<ClientTrust>>), StartError>
+    {
+        let is_used = |profile: &&Arc<TlsProfile>| {
+            config.listeners.iter().any(|one| one.mode != Mode::Plain && one.tls == profile.name)
+        };
+        let profiles: Vec<&Arc<TlsProfile>> = config.tls.values().filter(is_used).collect();
+        let mut errors = Vec::new();
+        let mut authority = None;
+        if profiles.iter().any(|profile| profile.fallback == CertificateFallback::LocalCa) {
+            // One authority for the life of the process: clients would have to trust another one anew.
+            let is_same = self.config.gateway.state_dir == config.gateway.state_dir;
+            authority = self.authority.clone().filter(|_| is_same);
+            if authority.is_none() {
+                match Authority::open_or_create(&config.gateway.state_dir) {
+                    Ok(opened) => authority = Some(Arc::new(opened)),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        let mut services = BTreeMap::new();
+        let mut trusts = Vec::new();
+        for profile in profiles {
+            match prepare_profile(profile, authority.as_ref(), &mut trusts) {
+                Ok((certificates, Ok(built))) => {
+                    let service =
+                        ServiceTls { profile: Arc::new(built), certificates: Arc::new(certificates) };
+                    services.insert(profile.name.clone(), service);
+                }
+                Ok((_, Err(source))) => {
+                    return Err(StartError::Profile { profile: profile.name.clone(), source });
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        if errors.is_empty() {
+            Ok((services, authority, trusts))
+        } else {
+            Err(StartError::Certificates(errors))
+        }
+    }
+
+    /// A listener's sockets: inherited ones instead of all others, kept ones where nothing changed, new ones.
+    fn open_sockets(
+        &self,
+        listener: &Listener,
+        inherited: Option<Vec<std::net::TcpListener>>,
+    ) -> Result<Vec<(SocketAddr, BoundSocket)>, StartError> {
+        let failed = |address, source| StartError::Bind { listener: listener.name.clone(), address, source };
+        let mut sockets = Vec::new();
+        if let Some(inherited) = inherited {
+            for socket in inherited {
+                let address = socket.local_addr().map_err(|error| failed(UNSPECIFIED, error))?;
+                let bound = adopt(socket).map_err(|error| failed(address, error))?;
+                sockets.push((address, announced(listener, bound)));
+            }
+            return Ok(sockets);
+        }
+        let old = self.listeners.get(&listener.name);
+        for &address in &listener.bind {
+            let is_kept = old.is_some_and(|old| old.sockets.iter().any(|(asked, _)| *asked == address));
+            if is_kept {
+                sockets.push((address, BoundSocket::Kept));
+                continue;
+            }
+            match bind(address) {
+                Ok(bound) => sockets.push((address, announced(listener, bound))),
+                Err(error) if !listener.bind_written && is_missing_family(&error) => {
+                    warn!(listener = listener.name, %address, %error, "this address is left out");
+                }
+                Err(error) => return Err(failed(address, error)),
+            }
+        }
+        if sockets.is_empty() {
+            return Err(StartError::NoAddress { listener: listener.name.clone() });
+        }
+        Ok(sockets)
+    }
+}
+
+fn announced(listener: &Listener, bound: BoundSocket) -> BoundSocket {
+    if let BoundSocket::New(_, address) = &bound {
+        info!(listener = listener.name, %address, channel = "control", "listening");
+    }
+    bound
+}
+
+type PreparedProfile = (Certificates, Result<Profile, ProfileError>);
+
+fn prepare_profile(
+    profile: &TlsProfile,
+    authority: Option<&Arc<Authority>>,
+    trusts: &mut Vec<Arc<ClientTrust>>,
+) -> Result<PreparedProfile, Vec<ftpsgate_certs::Error>> {
+    let pairs: Vec<_> =
+        profile.certificates.iter().map(|pair| (pair.chain.clone(), pair.key.clone())).collect();
+    let store = Store::load(&pairs)?;
+    for identity in store.identities() {
+        for warning in identity.warnings(SystemTime::now()) {
+            warn!(file = %identity.chain_file().display(), %warning, "certificate");
+        }
+    }
+    let verifier = match (profile.client_certificates, &profile.client_ca) {
+        (ClientCertificates::Off, _) | (_, None) => None,
+        (asked @ (ClientCertificates::Request | ClientCertificates::Require), Some(ca)) => {
+            let trust = ClientTrust::load(ca, profile.client_crl.as_deref()).map_err(|error| vec![error])?;
+            let verifier =
+                if asked == ClientCertificates::Require { trust.require() } else { trust.request() };
+            trusts.push(Arc::new(trust));
+            Some(verifier)
+        }
+    };
+    let mints = profile.fallback == CertificateFallback::LocalCa;
+    let certificates = Certificates::new(Some(Arc::new(store)), authority.filter(|_| mints).cloned());
+    Ok((certificates, Profile::new(profile, verifier)))
+}
+
+/// Checks that a configuration's certificates can be used, for `check`; creates nothing.
+///
+/// # Errors
+///
+/// All that is wrong with them.
+pub fn check_certificates(config: &Config) -> Result<(), Vec<ftpsgate_certs::Error>> {
+    let results = config.tls.values().map(|profile| prepare_profile(profile, None, &mut Vec::new()));
+    let errors: Vec<_> = results.filter_map(Result::err).flatten().collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Looks at the certificate files once, and says what changed.
+pub(super) fn refresh(certificates: &[Arc<Certificates>], trusts: &[Arc<ClientTrust>]) {
+    let stores = certificates.iter().filter_map(|certificates| certificates.store());
+    for change in stores.flat_map(|store| store.refresh()) {
+        match change {
+            Refresh::Reloaded { identity } => {
+                info!(file = %identity.chain_file().display(), fingerprint = %identity.fingerprint(), "certificate reloaded");
+            }
+            Refresh::Failed { kept, error } => {
+                warn!(file = %kept.chain_file().display(), %error, "certificate not reloaded; the old one stays");
+            }
+        }
+    }
+    for change in trusts.iter().filter_map(|trust| trust.refresh()) {
+        match change {
+            TrustRefresh::Reloaded { file } => info!(file = %file.display(), "revocation list reloaded"),
+            TrustRefresh::Failed { error } => {
+                warn!(%error, "revocation list not reloaded; the old one stays");
+            }
+        }
+    }
+}
+
+/// Errors, one a line.
+struct Lines<'a>(&'a [ftpsgate_certs::Error]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+const UNSPECIFIED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);

@@ -1,0 +1,101 @@
+//! A server handshake driven by hand, for connections whose bytes the relay will move itself.
+//!
+//! How a handshake fails matters on data connections: a client that closes before it has said a word, or half-way
+//! through, may mean an empty upload (PROTOCOL.md §5), so those ends are told apart. Plaintext that came with the
+//! client's Finished stays inside the connection; whoever takes it reads that first.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+
+use rustls::ServerConnection;
+use tokio::net::TcpStream;
+
+use super::PendingIo;
+
+/// Why a TLS handshake came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The peer closed or reset the connection before its first byte.
+    #[error("peer closed the connection before the TLS handshake began")]
+    ClosedBefore,
+    /// The peer closed or reset the connection after some bytes.
+    #[error("peer closed the connection during the TLS handshake")]
+    ClosedDuring,
+    /// The peer sent an alert, or something that is not the TLS that we speak.
+    #[error("TLS handshake failed")]
+    Tls(#[from] rustls::Error),
+    /// The handshake took longer than it may.
+    #[error("TLS handshake timed out")]
+    Deadline,
+    /// The socket failed on this machine.
+    #[error("socket failed during the TLS handshake")]
+    Io(#[source] io::Error),
+}
+
+impl HandshakeError {
+    /// Sorts a socket's error by whether the peer had sent `received` anything yet.
+    pub(super) fn from_socket(error: io::Error, received: bool) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => {
+                if received {
+                    Self::ClosedDuring
+                } else {
+                    Self::ClosedBefore
+                }
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Shakes hands until application data may flow and everything of ours is written.
+pub(super) async fn drive_handshake(
+    tcp: &mut TcpStream,
+    connection: &mut ServerConnection,
+) -> Result<(), HandshakeError> {
+    let mut received = false;
+    poll_fn(|context| poll_handshake(tcp, connection, &mut received, context)).await
+}
+
+fn poll_handshake(
+    tcp: &mut TcpStream,
+    connection: &mut ServerConnection,
+    received: &mut bool,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), HandshakeError>> {
+    let mut io = PendingIo::new(tcp, context);
+    loop {
+        let mut blocked = false;
+        while connection.wants_write() {
+            match connection.write_tls(&mut io) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    blocked = true;
+                    break;
+                }
+                Err(error) => return Poll::Ready(Err(HandshakeError::from_socket(error, *received))),
+            }
+        }
+        if !connection.is_handshaking() {
+            return if blocked { Poll::Pending } else { Poll::Ready(Ok(())) };
+        }
+        match connection.read_tls(&mut io) {
+            Ok(0) => {
+                let end = io::ErrorKind::UnexpectedEof.into();
+                return Poll::Ready(Err(HandshakeError::from_socket(end, *received)));
+            }
+            Ok(_) => *received = true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(HandshakeError::from_socket(error, *received))),
+        }
+        if let Err(error) = connection.process_new_packets() {
+            // The alert that names the reason, if the socket takes it now; the failure itself is already known.
+            let _ = connection.write_tls(&mut io);
+            return Poll::Ready(Err(HandshakeError::Tls(error)));
+        }
+    }
+}
