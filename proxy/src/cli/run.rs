@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::{config, daemon, inherited};
+
 use super::{CliError, ConfigSource};
 
 /// Arguments of `run`.
@@ -19,8 +21,21 @@ pub struct RunArgs {
 ///
 /// An invalid configuration, or what keeps the gateway from running.
 pub fn run(args: RunArgs) -> Result<(), CliError> {
-    args.source.load()?;
-    Err(CliError::Unavailable("run"))
+    let (config, warnings) = args.source.load()?;
+    for warning in &warnings {
+        tracing::warn!(hint = warning.hint(), "{}", warning.message());
+    }
+    let inherited = inherited::take_sockets().map_err(runtime)?;
+    let reload = args.source.backend.is_none().then(|| {
+        let path = args.source.file.path;
+        Box::new(move || config::load(&path)) as daemon::Source
+    });
+    let executor = tokio::runtime::Runtime::new().map_err(runtime)?;
+    executor.block_on(daemon::serve(config, reload, inherited, async |_| {})).map_err(runtime)
+}
+
+fn runtime(error: impl std::error::Error + Send + Sync + 'static) -> CliError {
+    CliError::Runtime(Box::new(error))
 }
 
 const AFTER_HELP: &str = "\
