@@ -89,7 +89,10 @@ impl ClientKind {
 }
 
 /// Opens a control connection; the client has read the greeting, and with it the tickets that came before.
-pub(crate) async fn control(session: &SessionTls, client: &Arc<ClientConfig>) -> (TlsStream<TcpStream>, ControlTls) {
+pub(crate) async fn control(
+    session: &SessionTls,
+    client: &Arc<ClientConfig>,
+) -> (TlsStream<TcpStream>, ControlTls) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let (near, far) = tcp_pair().await;

@@ -1,7 +1,6 @@
 //! Backend to client.
 
 use super::*;
-use crate::config::UploadEnd;
 
 #[tokio::test]
 async fn every_byte_arrives_and_then_a_clean_end() {
@@ -130,8 +129,7 @@ async fn whoever_stalls_is_named() {
 
         let (mut downstream, _client) = down.open(DataKind::Download).await;
         let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
-        let (relayed, ()) =
-            tokio::join!(download(upstream, &mut downstream, &HASTY), fill_up(&mut backend));
+        let (relayed, ()) = tokio::join!(download(upstream, &mut downstream, &HASTY), fill_up(&mut backend));
         assert!(matches!(relayed.end, RelayEnd::Stalled { side: Side::Downstream }), "{relayed:?}");
     }
 }
@@ -256,7 +254,10 @@ async fn a_client_may_say_little_but_not_much() {
             relayed
         };
         let (relayed, ()) = tokio::join!(gateway, much);
-        assert!(matches!(relayed.end, RelayEnd::Violation { side: Side::Downstream }), "{down:?} {relayed:?}");
+        assert!(
+            matches!(relayed.end, RelayEnd::Violation { side: Side::Downstream }),
+            "{down:?} {relayed:?}"
+        );
     }
 }
 
