@@ -347,7 +347,7 @@ fn bind_auto(address: IpAddr) -> Result<(TcpListener, SocketAddr), BindError> {
 fn random_below(count: usize) -> usize {
     let mut bytes = [0; size_of::<u64>()];
     rand::fill(&mut bytes).expect("the system has a random source");
-    (u128::from(u64::from_ne_bytes(bytes)) * count as u128 >> u64::BITS) as usize
+    ((u128::from(u64::from_ne_bytes(bytes)) * count as u128) >> u64::BITS) as usize
 }
 
 /// How long a session waits for a port before its client gets 425.

@@ -1,7 +1,6 @@
 //! Backend to client.
 
 use super::*;
-use crate::config::UploadEnd;
 
 #[tokio::test]
 async fn every_byte_arrives_and_then_a_clean_end() {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::config::DataResumption;
+use crate::config::{DataResumption, UploadEnd};
 use crate::data::Leg;
 use crate::tls::DataKind;
 use crate::tls::testing::{ClientKind, SOON, TlsPair, data, tcp_pair};
@@ -183,4 +183,14 @@ fn assert_same(left: &[u8], right: &[u8]) {
 async fn fill_up(peer: &mut Peer) {
     let chunk = vec![0; 64 * 1024];
     while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(100), peer.write_all(&chunk)).await {}
+}
+
+/// A download that nobody watches.
+async fn download(upstream: Leg, downstream: &mut Leg, limits: &Limits) -> Relayed {
+    super::download(upstream, downstream, limits, &Progress::default()).await
+}
+
+/// An upload that nobody watches.
+async fn upload(downstream: Leg, upstream: Leg, limits: &Limits, rule: UploadEnd) -> Relayed {
+    super::upload(downstream, upstream, limits, rule, &Progress::default()).await
 }

@@ -6,7 +6,6 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection};
 
 use super::*;
-use crate::config::UploadEnd;
 use crate::tls::testing::{HOST, control};
 
 const RULES: [UploadEnd; 2] = [UploadEnd::Strict, UploadEnd::Lenient];
@@ -275,7 +274,7 @@ async fn payload_that_came_with_the_finished_is_not_forgotten() {
                     connection.write_tls(&mut flight).unwrap();
                 }
                 if !flight.is_empty() {
-                    (&far).try_write(&std::mem::take(&mut flight)).unwrap();
+                    far.try_write(&std::mem::take(&mut flight)).unwrap();
                 }
                 far.readable().await.unwrap();
                 let mut received = vec![0; 16_384];
@@ -293,7 +292,7 @@ async fn payload_that_came_with_the_finished_is_not_forgotten() {
             while connection.wants_write() {
                 connection.write_tls(&mut flight).unwrap();
             }
-            assert_eq!((&far).try_write(&flight).unwrap(), flight.len());
+            assert_eq!(far.try_write(&flight).unwrap(), flight.len());
             far
         };
         let (accepted, _far) = tokio::join!(session.accept_data(near, DataKind::Upload, SOON), glued);
