@@ -290,6 +290,7 @@ impl Transfer {
                     }
                 }
             },
+            (DataTlsError::Handshake(HandshakeError::Reset), Direction::Upload) => RelayEnd::ClientFailed,
             (DataTlsError::Handshake(_), Direction::Upload | Direction::Download) => RelayEnd::TlsFailed,
         };
         failed(end)

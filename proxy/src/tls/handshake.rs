@@ -16,12 +16,15 @@ use super::PendingIo;
 /// Why a TLS handshake came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The peer closed or reset the connection before its first byte.
+    /// The peer closed the connection before its first byte.
     #[error("peer closed the connection before the TLS handshake began")]
     ClosedBefore,
-    /// The peer closed or reset the connection after some bytes.
+    /// The peer closed the connection after some bytes.
     #[error("peer closed the connection during the TLS handshake")]
     ClosedDuring,
+    /// The peer reset the connection: what it may have sent before is lost.
+    #[error("peer reset the connection during the TLS handshake")]
+    Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
     #[error("TLS handshake failed")]
     Tls(#[from] rustls::Error),
@@ -37,15 +40,10 @@ impl HandshakeError {
     /// Sorts a socket's error by whether the peer had sent `received` anything yet.
     pub(super) fn from_socket(error: io::Error, received: bool) -> Self {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => {
-                if received {
-                    Self::ClosedDuring
-                } else {
-                    Self::ClosedBefore
-                }
+            io::ErrorKind::UnexpectedEof if received => Self::ClosedDuring,
+            io::ErrorKind::UnexpectedEof => Self::ClosedBefore,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Self::Reset
             }
             _ => Self::Io(error),
         }

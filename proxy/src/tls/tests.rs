@@ -162,7 +162,7 @@ async fn failed_data_handshakes_say_how() {
         }
     };
     assert!(matches!(accept(SOON, b"", false, true).await, HandshakeError::ClosedBefore));
-    assert!(matches!(accept(SOON, b"", true, true).await, HandshakeError::ClosedBefore));
+    assert!(matches!(accept(SOON, b"", true, true).await, HandshakeError::Reset));
     assert!(matches!(accept(SOON, b"\x16\x03\x01", false, true).await, HandshakeError::ClosedDuring));
     assert!(matches!(accept(SOON, b"USER anonymous\r\n", false, false).await, HandshakeError::Tls(_)));
     let impatient = Duration::from_millis(50);

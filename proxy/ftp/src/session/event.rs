@@ -164,6 +164,8 @@ pub enum Fact {
     LoggedIn,
     /// A login failed, with the backend's code or the gateway's.
     LoginFailed {
+        /// Who it was said to be.
+        user: Option<Vec<u8>>,
         /// Of the reply.
         code: u16,
     },

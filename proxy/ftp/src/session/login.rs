@@ -165,9 +165,9 @@ impl Session {
             self.phase = Phase::ExpectAuth;
         }
         self.login_failures += 1;
-        self.facts.push_back(Fact::LoginFailed { code: reply.code().value() });
+        let user = self.subject.user.take();
+        self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
         self.reply(reply);
-        self.subject.user = None;
         if self.login_failures >= self.settings.login_attempts {
             let reply = answers::closing("Too many failed logins");
             self.close(CloseReason::LoginAttempts, Some(reply));
