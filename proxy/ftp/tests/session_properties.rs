@@ -46,18 +46,56 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Choices for [`Step::Command`] that log in: AUTH, PBSZ, PROT, USER, PASS.
-fn log_in(world: &mut World, mode: Mode) {
-    let hello: &[usize] = match mode {
-        Mode::Explicit => &[0, 3, 4, 7, 9],
-        Mode::Implicit => &[3, 4, 7, 9],
-        Mode::Plain => &[7, 9],
-    };
-    world.finish();
-    for &choice in hello {
-        world.step(&Step::Command(choice));
+/// How far a session is before the random steps begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Greeted,
+    LoggedIn,
+    Armed,
+    Downloading,
+    Uploading,
+}
+
+fn depth() -> impl Strategy<Value = Depth> {
+    prop_oneof![
+        Just(Depth::Greeted),
+        Just(Depth::LoggedIn),
+        Just(Depth::Armed),
+        Just(Depth::Downloading),
+        Just(Depth::Uploading),
+    ]
+}
+
+/// A session that got so far with orderly peers.
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
+    let mut world = World::new(mode, require_tls);
+    if depth >= Depth::LoggedIn {
+        let hello: &[&str] = match mode {
+            Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
+            Mode::Implicit | Mode::Plain => &["USER anna", "PASS canary"],
+        };
         world.finish();
+        for command in hello {
+            world.say(command);
+            world.finish();
+        }
     }
+    if depth >= Depth::Armed {
+        world.say("EPSV");
+        for step in [Step::Report(0, 0), Step::Answer(0), Step::Report(0, 0)] {
+            world.step(&step);
+        }
+    }
+    match depth {
+        Depth::Greeted | Depth::LoggedIn | Depth::Armed => {}
+        Depth::Downloading => world.say("RETR a"),
+        Depth::Uploading => world.say("STOR a"),
+    }
+    if depth > Depth::Armed {
+        world.step(&Step::Answer(0));
+        assert!(world.is_relaying());
+    }
+    world
 }
 
 proptest! {
@@ -65,14 +103,11 @@ proptest! {
 
     #[test]
     fn everything_holds_whatever_happens(
-        (mode, require_tls) in listener(),
-        is_logged_in in any::<bool>(),
+        depth in depth(),
+        listener in listener(),
         steps in vec(any_step(), 0..80),
     ) {
-        let mut world = World::new(mode, require_tls);
-        if is_logged_in {
-            log_in(&mut world, mode);
-        }
+        let mut world = world_at(depth, listener);
         for step in &steps {
             world.step(step);
         }
@@ -86,14 +121,11 @@ proptest! {
 
     #[test]
     fn orderly_peers_get_every_answer_and_keep_their_session(
-        (mode, require_tls) in listener(),
-        is_logged_in in any::<bool>(),
+        depth in depth(),
+        listener in listener(),
         steps in vec(orderly_step(), 0..120),
     ) {
-        let mut world = World::new(mode, require_tls);
-        if is_logged_in {
-            log_in(&mut world, mode);
-        }
+        let mut world = world_at(depth, listener);
         // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
         let mut passes = 0;
         for step in &steps {

@@ -59,6 +59,11 @@ const COMMANDS: [&str; 50] = [
     "SITE x",
 ];
 
+/// Which of them this is.
+pub(super) fn choice(command: &str) -> usize {
+    COMMANDS.iter().position(|&known| known == command).expect("one of the commands")
+}
+
 /// The commands that have no final reply yet.
 #[derive(Debug, Default)]
 pub(super) struct Expected {

@@ -85,6 +85,10 @@ impl Driver {
         self.handshake
     }
 
+    pub(super) fn is_relaying(&self) -> bool {
+        self.relay.is_some()
+    }
+
     pub(super) fn take_secured(&mut self) -> bool {
         std::mem::take(&mut self.secured)
     }

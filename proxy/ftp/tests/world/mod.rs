@@ -161,6 +161,16 @@ impl World {
         self.settle();
     }
 
+    /// The client writes this command.
+    pub(crate) fn say(&mut self, command: &str) {
+        self.step(&Step::Command(client::choice(command)));
+    }
+
+    /// Whether bytes move.
+    pub(crate) fn is_relaying(&self) -> bool {
+        self.driver.is_relaying()
+    }
+
     /// Goes on with everybody answering, until every command has its reply or the session is over.
     pub(crate) fn finish(&mut self) {
         for _ in 0..10_000 {
