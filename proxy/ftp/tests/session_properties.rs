@@ -27,7 +27,7 @@ fn orderly_step() -> impl Strategy<Value = Step> {
         8 => any::<usize>().prop_map(Step::Command),
         8 => (any::<usize>(), any::<usize>()).prop_map(|(which, how)| Step::Report(which, how)),
         10 => any::<usize>().prop_map(Step::Answer),
-        1 => Just(Step::Pass(Duration::from_millis(700))),
+        4 => Just(Step::Pass(Duration::from_millis(700))),
         1 => any::<bool>().prop_map(Step::PartialLine),
     ]
 }

@@ -137,9 +137,7 @@ impl Backend {
             }
             Question::Command(command) => self.answer_command(&command, choice, is_aborted),
         }?;
-        if confirms(&reply) {
-            self.has_confirmed = true;
-        }
+        self.has_confirmed |= confirms(&reply, driver);
         Some(reply)
     }
 
@@ -183,7 +181,7 @@ impl Backend {
     }
 
     /// Anything.
-    pub(super) fn lie(&mut self, choice: usize) -> Option<Reply> {
+    pub(super) fn lie(&mut self, choice: usize, driver: &Driver) -> Option<Reply> {
         if !self.is_connected {
             return None;
         }
@@ -193,7 +191,7 @@ impl Backend {
         if reply.kind() != Kind::Preliminary {
             self.asked.pop_front();
         }
-        self.has_confirmed |= confirms(&reply);
+        self.has_confirmed |= confirms(&reply, driver);
         Some(reply)
     }
 
@@ -209,7 +207,7 @@ impl Backend {
     }
 }
 
-/// Whether a reply can confirm a transfer.
-fn confirms(reply: &Reply) -> bool {
-    reply.kind() == Kind::Completion
+/// Whether a reply can confirm a transfer: an upload's not before its end.
+fn confirms(reply: &Reply, driver: &Driver) -> bool {
+    reply.kind() == Kind::Completion && (!driver.is_uploading() || driver.upload_has_ended())
 }

@@ -89,6 +89,10 @@ impl Driver {
         self.relay.is_some()
     }
 
+    pub(super) fn is_uploading(&self) -> bool {
+        self.relay == Some(Direction::Upload)
+    }
+
     pub(super) fn take_secured(&mut self) -> bool {
         std::mem::take(&mut self.secured)
     }

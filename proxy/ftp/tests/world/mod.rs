@@ -143,7 +143,7 @@ impl World {
                 }
             }
             Step::Lie(choice) => {
-                if let Some(reply) = self.backend.lie(*choice) {
+                if let Some(reply) = self.backend.lie(*choice, &self.driver) {
                     self.session.handle_reply(reply, now);
                 }
             }
