@@ -171,7 +171,11 @@ impl Session {
             Handler::Acct => self.run_acct(command, now),
             Handler::Host => self.run_host(&command),
             Handler::Quit => self.run_quit(),
-            Handler::Feat => self.send(command, Expecting::Features, now),
+            Handler::Feat => {
+                if self.permit(&command).is_some() {
+                    self.send(command, Expecting::Features, now);
+                }
+            }
             Handler::Opts => self.run_opts(command, now),
             Handler::Stat if command.argument().is_none() => {
                 let reply = answers::status(
@@ -204,7 +208,7 @@ impl Session {
     }
 
     /// Asks the backend, if policy allows it.
-    fn forward(&mut self, command: Command, now: Now) {
+    pub(super) fn forward(&mut self, command: Command, now: Now) {
         if self.permit(&command).is_some() {
             let verb = command.verb();
             self.send(command, Expecting::Forwarded(verb), now);
@@ -308,6 +312,9 @@ impl Session {
 
     /// REST is held, and sent right before its transfer command.
     fn run_rest(&mut self, command: Command) {
+        if self.permit(&command).is_none() {
+            return;
+        }
         let Some(offset) = parameter::parse_rest(command.argument_or_empty()) else {
             return self.answer(Verb::Rest, answers::bad_argument(Verb::Rest));
         };

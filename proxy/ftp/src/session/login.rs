@@ -18,8 +18,7 @@ impl Session {
         }
         self.subject.user = command.argument().map(<[u8]>::to_vec);
         if self.permit(&command).is_none() {
-            self.subject.user = None;
-            return;
+            return self.forget_user();
         }
         if self.upstream.is_some() {
             // After a failed login, or with another name: the same connection serves.
@@ -69,7 +68,7 @@ impl Session {
                 self.answer(Verb::Acct, Reply::new(503, "No account is asked for."));
             }
             // Some servers want an account for single commands.
-            Phase::Ready => self.send(command, Expecting::Forwarded(Verb::Acct), now),
+            Phase::Ready => self.forward(command, now),
             Phase::Handshake
             | Phase::ConnectUpstream
             | Phase::UpstreamUser
@@ -159,11 +158,17 @@ impl Session {
         self.reply(login);
     }
 
-    fn fail_login(&mut self, reply: Reply) {
+    /// Back to where a name is expected: a password would not be for the name that policy last judged.
+    fn forget_user(&mut self) {
+        self.subject.user = None;
         self.phase = Phase::ExpectUser;
         if !self.security.is_secure() && self.offers_tls() {
             self.phase = Phase::ExpectAuth;
         }
+    }
+
+    fn fail_login(&mut self, reply: Reply) {
+        self.forget_user();
         self.login_failures += 1;
         let user = self.subject.user.take();
         self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });

@@ -260,10 +260,12 @@ impl Session {
         }
         self.touch();
         let reply = answers::line_error(error);
+        if error.is_fatal() {
+            self.fail_transfer(now);
+        }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
-                self.fail_transfer(now);
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
             LineError::TooLong | LineError::Telnet => self.long_lines += 1,

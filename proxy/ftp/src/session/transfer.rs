@@ -154,6 +154,9 @@ impl Session {
         {
             return self.answer(Verb::Epsv, reply);
         }
+        if self.permit(command).is_none() {
+            return;
+        }
         // A new one replaces the one before it (RFC 959 §3.3).
         if self.transfer.take_setup() {
             self.actions.push_back(Action::DiscardData);
@@ -641,6 +644,9 @@ fn is_v4(server: SocketAddr) -> bool {
 
 /// `150 FILE: name` (RFC 1123 §4.1.2.9), or the last word of what servers say instead.
 fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
+    if let Some(name) = text.strip_prefix(b"FILE: ") {
+        return Some(name.to_vec());
+    }
     let word = text.split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
     Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
 }

@@ -253,7 +253,7 @@ fn draining_lets_a_transfer_finish() {
 
 #[test]
 fn the_name_of_a_stou_is_kept() {
-    for (text, name) in [("FILE: up.0001", "up.0001"), ("Opening data connection for up.2.", "up.2")] {
+    for (text, name) in [("FILE: a name.", "a name."), ("Opening data connection for up.2.", "up.2")] {
         let mut wire = Wire::opening("STOU");
         wire.play(&format!("B< 150 {text}\nC< 150 {text}\n* relay upload private"));
         wire.play("relay complete 3\nB< 226 x\nC< 226 x");
