@@ -36,7 +36,9 @@ fn section(login: &Login, step: &Step) -> String {
         Step::Get { how, remote, local } => {
             section.set("output", &local.display().to_string());
             match how {
-                How::Whole => {}
+                // No SIZE: curl 7.88 looks for its answer only after 200 ms, since it waits for the data
+                // connection, which here says nothing before RETR.
+                How::Whole => section.flag("ignore-content-length"),
                 How::Resume => section.set("continue-at", "-"),
                 How::Text => section.flag("use-ascii"),
             }
@@ -80,6 +82,9 @@ impl Section {
             Protection::Implicit(version) => ("ftps", Some(version)),
         };
         let mut section = Self { text: String::new(), base: format!("{scheme}://{}", login.address) };
+        // Where the first command of a transfer is EPSV, and its answer is there at once, curl 7.88 sleeps for
+        // a second before it connects.
+        section.set("quote", "NOOP");
         section.set("user", &format!("{}:{}", login.user, login.password));
         if let Some(version) = tls {
             section.flag("ssl-reqd");
