@@ -9,6 +9,8 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod data;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod driver;
 pub mod inherited;
 pub mod listener;
