@@ -175,7 +175,7 @@ impl Backend {
             _ => {
                 let mut text = b"x ".to_vec();
                 text.extend_from_slice(command.argument_or_empty());
-                Some(Reply::new(if choice % 3 == 0 { 250 } else { 550 }, text))
+                Some(Reply::new(if choice.is_multiple_of(3) { 250 } else { 550 }, text))
             }
         }
     }

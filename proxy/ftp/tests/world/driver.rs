@@ -1,5 +1,7 @@
 //! The driver: it does what it is asked, and reports it, sooner or later, well or badly.
 
+use std::net::SocketAddr;
+
 use ftpsgate_ftp::session::{
     ControlTls, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamInfo,
 };
@@ -201,7 +203,7 @@ impl Driver {
                 self.connect = false;
                 if is_good || backend.is_honest() {
                     backend.connect();
-                    let server = "198.51.100.3:21".parse().unwrap();
+                    let server = SocketAddr::from(([198, 51, 100, 3], 21));
                     session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
                 } else {
                     session.handle_upstream_failed();
@@ -209,7 +211,7 @@ impl Driver {
             }
             Report::Leased => {
                 self.lease = if is_good { Lease::Open } else { Lease::None };
-                let address = "203.0.113.1:61000".parse().unwrap();
+                let address = SocketAddr::from(([203, 0, 113, 1], 61000));
                 session.handle_port_leased(if is_good { Ok(address) } else { Err(PortError::NoneFree) }, now);
             }
             Report::Dialled => {
