@@ -39,7 +39,7 @@ pub enum CommandError {
 }
 
 impl Command {
-    /// Parses a line without its CRLF.
+    /// Parses a line without its CRLF, and without any CR, LF or NUL.
     ///
     /// One space separates verb and argument; the argument is kept to the byte, blanks at both ends included.
     ///
@@ -47,6 +47,9 @@ impl Command {
     ///
     /// See [`CommandError`].
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        if line.iter().any(|byte| is_line_breaking(*byte)) {
+            return Err(CommandError::UnknownVerb);
+        }
         let (name, rest) = match line.iter().position(|&byte| byte == b' ') {
             Some(space) => (&line[..space], Some(&line[space + 1..])),
             None => (line, None),
@@ -80,7 +83,7 @@ impl Command {
     /// a CR, LF or NUL.
     pub fn with(verb: Verb, argument: impl AsRef<[u8]>) -> Option<Self> {
         let bytes = argument.as_ref();
-        let is_clean = !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        let is_clean = !bytes.is_empty() && !bytes.iter().any(|byte| is_line_breaking(*byte));
         is_clean.then(|| Self { verb, argument: Some(Zeroizing::new(bytes.to_vec())) })
     }
 
@@ -142,6 +145,11 @@ impl fmt::Debug for Command {
     }
 }
 
+/// What would make two lines of one, somewhere.
+fn is_line_breaking(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
 /// Request methods and greetings that begin a line of HTTP, SMTP or SSH and are not FTP verbs.
 fn is_foreign(word: &[u8]) -> bool {
     const WORDS: [&[u8]; 12] = [
@@ -174,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_verb_is_refused() {
-        for line in [&b"RETR\tx"[..], b"FOO", b"\xffPWD", b"P WD", b"PWD\x0b"] {
+        for line in
+            [&b"RETR\tx"[..], b"FOO", b"STOR a\r\nDELE b", b"STOR a\0", b"\xffPWD", b"P WD", b"PWD\x0b"]
+        {
             assert_eq!(Command::parse(line), Err(CommandError::UnknownVerb), "{}", line.escape_ascii());
         }
         assert_eq!(Command::parse(b""), Err(CommandError::NoVerb));
