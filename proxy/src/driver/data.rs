@@ -48,7 +48,9 @@ pub(super) struct DataPlane {
     arrival: Option<Arrival>,
     dialling: Option<Job<io::Result<TcpStream>>>,
     backend: Option<Leg>,
-    relay: Option<Running>,
+    relay: Option<Job<(RelayReport, Option<Leg>)>>,
+    /// Of the relay that runs, or ran last.
+    progress: Option<Arc<Progress>>,
     /// A download's client leg: all bytes were written, its end was not.
     held: Option<Leg>,
     finishing: Option<Job<bool>>,
@@ -58,11 +60,6 @@ pub(super) struct DataPlane {
 enum Arrival {
     Expected(Job<Result<DataSocket, LeaseEnded>>),
     Arrived(DataSocket),
-}
-
-struct Running {
-    job: Job<(RelayReport, Option<Leg>)>,
-    progress: Arc<Progress>,
 }
 
 impl DataPlane {
@@ -77,14 +74,15 @@ impl DataPlane {
             dialling: None,
             backend: None,
             relay: None,
+            progress: None,
             held: None,
             finishing: None,
         }
     }
 
-    /// What the running relay has moved.
+    /// What the relay has moved: the one that runs, or has just ended.
     pub(super) fn progress(&self) -> Option<&Progress> {
-        self.relay.as_ref().map(|running| running.progress.as_ref())
+        self.progress.as_deref()
     }
 
     pub(super) fn lease(&mut self) {
@@ -122,6 +120,7 @@ impl DataPlane {
         self.dialling = None;
         self.backend = None;
         self.relay = None;
+        self.progress = None;
         self.held = None;
         self.finishing = None;
     }
@@ -139,7 +138,8 @@ impl DataPlane {
             order,
             progress: Arc::clone(&progress),
         };
-        self.relay = Some(Running { job: Box::pin(transfer.run(arrival, backend)), progress });
+        self.relay = Some(Box::pin(transfer.run(arrival, backend)));
+        self.progress = Some(progress);
     }
 
     /// Ends a complete download.
@@ -192,10 +192,7 @@ impl DataPlane {
             }
             return Poll::Ready(DataEvent::Dialled(connected));
         }
-        if let Some(running) = &mut self.relay
-            && let Poll::Ready((report, held)) = running.job.as_mut().poll(context)
-        {
-            self.relay = None;
+        if let Some((report, held)) = poll_job(&mut self.relay, context) {
             self.held = held;
             return Poll::Ready(DataEvent::RelayFinished(report));
         }

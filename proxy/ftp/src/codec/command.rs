@@ -107,6 +107,13 @@ impl Command {
         parameter::subcommand(self.argument()?)
     }
 
+    /// Whether the argument is never to be logged or kept.
+    pub fn is_secret(&self) -> bool {
+        let changes_password =
+            || self.subcommand().is_some_and(|word| matches!(word.as_str(), "PSWD" | "PASS" | "PASSWD"));
+        self.verb.is_secret() || (self.verb == Verb::Site && changes_password())
+    }
+
     /// Bytes that this command counts for in a queue.
     pub fn size(&self) -> usize {
         self.verb.name().len() + 3 + self.argument_or_empty().len()
@@ -139,7 +146,7 @@ impl fmt::Debug for Command {
         formatter.write_str(self.verb.name())?;
         match self.argument() {
             None => Ok(()),
-            Some(_) if self.verb.is_secret() => formatter.write_str(" ***"),
+            Some(_) if self.is_secret() => formatter.write_str(" ***"),
             Some(argument) => write!(formatter, " {}", argument.escape_ascii()),
         }
     }
@@ -198,6 +205,8 @@ mod tests {
     fn secrets_do_not_show() {
         let command = Command::parse(b"PASS hunter2").unwrap();
         assert_eq!(format!("{command:?}"), "PASS ***");
+        let change = Command::parse(b"SITE PSWD hunter1 hunter2").unwrap();
+        assert_eq!(format!("{change:?}"), "SITE ***");
         assert_eq!(command.encode().as_slice(), b"PASS hunter2\r\n");
     }
 

@@ -499,7 +499,7 @@ impl Session {
 
     fn deny(&mut self, command: &Command, rule: Option<String>, reply: Reply) {
         let verb = command.verb();
-        let argument = command.argument().filter(|_| !verb.is_secret()).map(<[u8]>::to_vec);
+        let argument = command.argument().filter(|_| !command.is_secret()).map(<[u8]>::to_vec);
         self.facts.push_back(Fact::Denied { verb, argument, rule, code: reply.code().value() });
         self.reply(reply);
     }
