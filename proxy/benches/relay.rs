@@ -71,6 +71,11 @@ fn transfer(tls: bool, direction: Direction, means: Means) -> f64 {
     let backend = thread::spawn(move || {
         let (mut tcp, _) = backend_listener.accept().expect("the gateway dials");
         move_bytes(&mut tcp, direction == Direction::Download);
+        if direction == Direction::Download {
+            let _ = tcp.shutdown(std::net::Shutdown::Write);
+        }
+        // A server that closes an upload before its end has failed it.
+        let _ = tcp.read_to_end(&mut Vec::new());
     });
     let client = thread::spawn(move || {
         let tcp = TcpStream::connect(client_address).expect("the gateway listens");
