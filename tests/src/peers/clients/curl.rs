@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{How, Listing, Login, Protection, Step, quoted, write_script};
+use super::{ClientKind, How, Listing, Login, Protection, Step, quoted, write_script};
 
 /// The command line that does all of `steps`.
 pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command {
     let sections = steps.iter().map(|step| section(login, step)).collect::<Vec<_>>();
     let script = write_script(scratch, &sections.join("next\n"));
-    let mut command = Command::new("curl");
+    let mut command = Command::new(ClientKind::Curl.program());
     // --disable: no file of the user's is read.
     command.args(["--disable", "--silent", "--show-error", "--fail-early", "--config"]).arg(script);
     command

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{How, Listing, Login, Protection, Step, write_script};
+use super::{ClientKind, How, Listing, Login, Protection, Step, write_script};
 use crate::peers::packages;
 
 /// The command line that does all of `steps`.
@@ -26,7 +26,7 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
     });
     let script = write_script(scratch, &job.to_string());
-    let mut command = Command::new("python3");
+    let mut command = Command::new(ClientKind::Ftplib.program());
     // Isolated, and without compiled files beside the script.
     command.args(["-I", "-B"]).arg(packages::script("ftplib_client.py")).arg(script);
     command

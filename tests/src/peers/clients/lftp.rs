@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{How, Listing, Login, Protection, Step, quoted, write_script};
+use super::{ClientKind, How, Listing, Login, Protection, Step, quoted, write_script};
 
 /// The command line that does all of `steps`.
 pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command {
@@ -29,7 +29,7 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
     }
     let script = write_script(scratch, &script);
 
-    let mut command = Command::new("lftp");
+    let mut command = Command::new(ClientKind::Lftp.program());
     command.arg("--norc").arg("-f").arg(script);
     // lftp keeps files in the home folder.
     command.env("LFTP_HOME", scratch).env("HOME", scratch);

@@ -139,7 +139,8 @@ impl ClientKind {
         match self {
             Self::Curl => "curl",
             Self::Lftp => "lftp",
-            Self::Ftplib => "python3",
+            // Not the first on the path, which may be a shim that starts slowly.
+            Self::Ftplib => "/usr/bin/python3",
         }
     }
 
