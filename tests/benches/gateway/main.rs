@@ -18,7 +18,7 @@ use std::io;
 use std::time::Duration;
 
 use ftpsgate_certs::{Authority, SubjectName};
-use ftpsgate_tests::gateway::{Gateway, GatewayOptions};
+use ftpsgate_tests::gateway::{Gateway, GatewayOptions, ListenerOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use backend::Backend;
@@ -122,7 +122,8 @@ impl Contest {
         };
         let peer = ModProxy::start(backend.address(), &pem)
             .inspect_err(|error| eprintln!("no peer to compare with: {error}"));
-        let gateway = Gateway::start(GatewayOptions::explicit(backend.address()));
+        let clear = ListenerOptions::explicit(CLEAR).keys("require_tls = \"login\"");
+        let gateway = Gateway::start(GatewayOptions::explicit(backend.address()).listener(clear));
         Ok(Self { gateway, peer: peer.ok(), backend, identity, authority, _state: state })
     }
 
@@ -212,9 +213,10 @@ impl Bench {
         }
         let large = self.plan.large;
         let copy = PlainCopy::start(large)?;
+        let gateway = Subject { address: self.contest.gateway.address(CLEAR), ..self.contest.ours() };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.rounds {
-            ours.push(self.contest.ours().transfer(Direction::Download, 1, large, Protection::Clear)?);
+            ours.push(gateway.transfer(Direction::Download, 1, large, Protection::Clear)?);
             let before = process::cpu_seconds(copy.pid())?;
             let received = copy.get()?;
             let seconds = process::cpu_seconds(copy.pid())? - before;
@@ -284,6 +286,9 @@ impl Bench {
         self.rows.push(row);
     }
 }
+
+/// The listener on which data may go in clear.
+const CLEAR: &str = "clear";
 
 /// Every session of the memory measurement has two sockets here and two in its gateway.
 fn raise_descriptor_limit() -> io::Result<()> {
