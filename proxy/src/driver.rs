@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
@@ -230,12 +230,13 @@ impl Driver {
             }
             Err(error) => {
                 match error {
-                    // Whoever only looks whether the port is open: scanners, balancers.
-                    HandshakeError::ClosedBefore => debug!(client = %self.client, %error, "no tls handshake"),
-                    HandshakeError::ClosedDuring
-                    | HandshakeError::Tls(_)
-                    | HandshakeError::Deadline
-                    | HandshakeError::Io(_) => warn!(client = %self.client, %error, "tls handshake failed"),
+                    // Scanners and balancers that only look whether the port is open, too.
+                    HandshakeError::ClosedBefore | HandshakeError::ClosedDuring | HandshakeError::Reset => {
+                        info!(client = %self.client, %error, "tls handshake failed");
+                    }
+                    HandshakeError::Tls(_) | HandshakeError::Deadline | HandshakeError::Io(_) => {
+                        warn!(client = %self.client, %error, "tls handshake failed")
+                    }
                 }
                 self.session.handle_tls_failed();
             }
@@ -262,7 +263,7 @@ impl Driver {
                         self.session.handle_reply(reply, self.now());
                     }
                     Some(Err(Unsolicited { goodbye: None })) => {
-                        self.session.handle_desynchronised(self.now())
+                        self.session.handle_desynchronised(self.now());
                     }
                     Some(Ok(())) | None => {}
                 }
