@@ -58,7 +58,7 @@ struct Driver {
 enum Event {
     Client(ClientLine),
     ClientWritten(io::Result<()>),
-    Secured(Result<Secured, HandshakeError>),
+    Secured(Result<Box<Secured>, HandshakeError>),
     Server(ServerReply),
     ServerWritten(io::Result<()>),
     Connected(io::Result<TcpStream>),
@@ -220,10 +220,11 @@ impl Driver {
         }
     }
 
-    fn handle_secured(&mut self, secured: Result<Secured, HandshakeError>) {
+    fn handle_secured(&mut self, secured: Result<Box<Secured>, HandshakeError>) {
         self.securing = None;
         match secured {
-            Ok(Secured { tls, stream, control }) => {
+            Ok(secured) => {
+                let Secured { tls, stream, control } = *secured;
                 self.downstream.secure(stream);
                 self.data.tls = Some(Arc::new(tls));
                 self.session.handle_tls_established(control, self.now());
