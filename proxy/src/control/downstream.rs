@@ -246,8 +246,8 @@ impl Stream {
 #[error("plaintext behind AUTH")]
 pub struct PlaintextInjection;
 
-/// Two of the longest replies.
-const OUTPUT_BYTES_MAX: usize = 128 * 1024;
+/// Some replies; one of the longest may come on top.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 /// What a client may still send after its last reply.
 const DISCARD_BYTES_MAX: usize = 64 * 1024;
 
