@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::control::{ClientLine, Downstream, ServerReply, Unsolicited, Upstream};
+use crate::control::{ClientLine, Downstream, NotDrained, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
 use crate::tls::HandshakeError;
 use data::{DataEvent, DataPlane};
@@ -298,7 +298,8 @@ impl Driver {
                 let service = Arc::clone(&self.service);
                 self.securing = Some(handshake::after(reply, service, drained, self.dialled));
             }
-            Err(_) => self.session.handle_plaintext_injection(),
+            Err(NotDrained::PlaintextInjection) => self.session.handle_plaintext_injection(),
+            Err(NotDrained::Closed) => self.session.handle_downstream_closed(self.now()),
         }
     }
 

@@ -46,6 +46,17 @@ fn a_part_of_a_line_behind_auth_is_an_injection_too() {
 }
 
 #[test]
+fn an_end_behind_auth_is_no_attack() {
+    let scene = scene();
+    let mut client = scene.newcomer();
+    client.send("AUTH TLS");
+    client.cut_sending();
+    client.read_to_end();
+    scene.gateway.wait_named("session closed", ftpsgate_tests::gateway::PATIENCE);
+    assert!(!scene.gateway.events().iter().any(|event| event.is("tls.plaintext_injection")));
+}
+
+#[test]
 fn plaintext_instead_of_a_handshake_ends_the_session() {
     let scene = scene();
     let mut client = scene.newcomer();

@@ -87,10 +87,10 @@ impl Downstream {
     ///
     /// # Errors
     ///
-    /// Something is: the connection is not to be trusted any more.
-    pub fn drain(&mut self) -> Result<Drained, PlaintextInjection> {
+    /// Something is, or the connection is gone.
+    pub fn drain(&mut self) -> Result<Drained, NotDrained> {
         if !self.lines.is_empty() {
-            return Err(PlaintextInjection);
+            return Err(NotDrained::PlaintextInjection);
         }
         match std::mem::replace(&mut self.stream, Stream::Gone) {
             Stream::Plain(stream) => {
@@ -99,10 +99,11 @@ impl Downstream {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         Ok(Drained { stream, output: std::mem::take(&mut self.output) })
                     }
-                    Ok(_) | Err(_) => Err(PlaintextInjection),
+                    Ok(1..) => Err(NotDrained::PlaintextInjection),
+                    Ok(0) | Err(_) => Err(NotDrained::Closed),
                 }
             }
-            Stream::Tls(_) | Stream::Gone => Err(PlaintextInjection),
+            Stream::Tls(_) | Stream::Gone => Err(NotDrained::Closed),
         }
     }
 
@@ -241,10 +242,16 @@ impl Stream {
     }
 }
 
-/// Bytes were waiting behind an AUTH.
+/// Why a connection cannot be put under TLS.
 #[derive(Debug, thiserror::Error)]
-#[error("plaintext behind AUTH")]
-pub struct PlaintextInjection;
+pub enum NotDrained {
+    /// Bytes were waiting behind an AUTH: the connection is not to be trusted any more.
+    #[error("plaintext behind AUTH")]
+    PlaintextInjection,
+    /// The client has gone.
+    #[error("connection closed behind AUTH")]
+    Closed,
+}
 
 /// Some replies; one of the longest may come on top.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;

@@ -6,7 +6,7 @@ mod downstream;
 mod output;
 mod upstream;
 
-pub use downstream::{ClientLine, Downstream, Drained, PlaintextInjection};
+pub use downstream::{ClientLine, Downstream, Drained, NotDrained};
 pub use upstream::{ServerReply, Unsolicited, Upstream};
 
 /// One read takes this much at most: command lines and replies are short.
