@@ -18,6 +18,7 @@ use rustls::Connection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::tls::PendingIo;
@@ -395,9 +396,15 @@ impl Lingering {
         let _ = timeout(LINGER_MAX, end).await;
     }
 
-    /// Lingers in a task of its own, which ends within two seconds.
+    /// Lingers in a task of its own, which ends within two seconds. A client that never closes its side could have
+    /// thousands of them: beyond [`LINGERING_MAX`] connections are closed at once.
     pub fn detach(self) {
-        tokio::spawn(self.linger());
+        if let Ok(place) = LINGERING.try_acquire() {
+            tokio::spawn(async move {
+                self.linger().await;
+                drop(place);
+            });
+        }
     }
 }
 
@@ -470,6 +477,10 @@ const UNSOLICITED_MAX: usize = 64 * 1024;
 
 /// For bytes that nobody wants.
 const SCRATCH_BYTES: usize = 2 * 1024;
+
+/// Places for connections of the whole process that only wait for their peers' ends.
+static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
+const LINGERING_MAX: usize = 512;
 
 /// How long a peer may take to close after our end; IIS never answers close_notify and waits for the TCP close.
 const LINGER_MAX: Duration = Duration::from_secs(2);
