@@ -55,37 +55,40 @@ impl Drop for Place {
     }
 }
 
-/// Accepts clients until the task is dropped or the socket is shut down.
-pub async fn accept(
+/// Accepts clients until the task is dropped or the socket is shut down. What it needs it has from the start, not from
+/// its first poll.
+pub fn accept(
     socket: Arc<TcpListener>,
     gate: Arc<Gate>,
     sessions: TaskTracker,
     stage: watch::Receiver<Stage>,
-) {
+) -> impl Future<Output = ()> + Send {
     let mut spare = Spare::take(&socket);
     let mut is_exhausted = false;
-    loop {
-        match socket.accept().await {
-            Ok((stream, client)) => {
-                admit(stream, client, &gate, &sessions, &stage);
-                is_exhausted = false;
-            }
-            Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                    if !is_exhausted {
-                        warn!(%error, "out of resources: clients are turned away");
-                        is_exhausted = true;
-                    }
-                    spare.turn_one_away(&socket, gate.service.load().listener.mode);
-                    // What is open must get a chance to close.
-                    tokio::time::sleep(PAUSE).await;
-                    spare = Spare::take(&socket);
+    async move {
+        loop {
+            match socket.accept().await {
+                Ok((stream, client)) => {
+                    admit(stream, client, &gate, &sessions, &stage);
+                    is_exhausted = false;
                 }
-                // The socket was shut down by its owner.
-                Some(Errno::INVAL) => return,
-                // Everything else concerns one client that has gone already.
-                Some(_) | None => {}
-            },
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        if !is_exhausted {
+                            warn!(%error, "out of resources: clients are turned away");
+                            is_exhausted = true;
+                        }
+                        spare.turn_one_away(&socket, gate.service.load().listener.mode);
+                        // What is open must get a chance to close.
+                        tokio::time::sleep(PAUSE).await;
+                        spare = Spare::take(&socket);
+                    }
+                    // The socket was shut down by its owner.
+                    Some(Errno::INVAL) => return,
+                    // Everything else concerns one client that has gone already.
+                    Some(_) | None => {}
+                },
+            }
         }
     }
 }
