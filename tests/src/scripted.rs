@@ -38,13 +38,14 @@ type Step = Box<dyn Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + S
 pub struct Script {
     greeting: Vec<u8>,
     steps: HashMap<&'static str, Step>,
+    is_ordered: bool,
     files: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl Script {
     /// A server that behaves.
     pub fn new() -> Self {
-        Self { greeting: GREETING.to_vec(), steps: HashMap::new(), files: Mutex::default() }
+        Self { greeting: GREETING.to_vec(), steps: HashMap::new(), is_ordered: true, files: Mutex::default() }
     }
 
     /// Says this instead of `220 Ready`; lines as they are.
@@ -65,6 +66,13 @@ impl Script {
         F: Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + Send + Sync + 'static,
     {
         self.steps.insert(verb, Box::new(step));
+        self
+    }
+
+    /// Answers so falsely that a gateway may take one reply for another: that it sends a command before the last one
+    /// was answered is not held against it.
+    pub fn disordered(mut self) -> Self {
+        self.is_ordered = false;
         self
     }
 

@@ -288,3 +288,39 @@ fn names_keep_their_blanks_and_bytes() {
         assert_eq!(server.content(name), name.as_bytes(), "{name:?}");
     }
 }
+
+#[test]
+fn the_advertised_address_is_the_configured_one() {
+    let (server, gateway) = start_with(|options| {
+        let fixed = r#"advertise = "192.0.2.1""#;
+        let by_client = r#"advertise_for = [{ from = "127.0.0.2/32", address = "198.51.100.1" }]"#;
+        let listener = |name| ListenerOptions::plain(name).passive_keys(fixed).passive_keys(by_client);
+        options.listener(listener("advertised"))
+    });
+    server.put("file", b"content");
+    let address = gateway.address("advertised");
+    for (source, expected) in [("127.0.0.1", "192.0.2.1"), ("127.0.0.2", "198.51.100.1")] {
+        let mut client = Client::connect_from(source.parse().unwrap(), address);
+        client.greeting();
+        client.log_in();
+        assert_eq!(client.pasv().ip().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_data_connection_may_come_from_the_clients_network_where_that_is_allowed() {
+    let (server, gateway) = start_with(|options| {
+        options.listener(ListenerOptions::plain("loose").passive_keys(r#"peer = "/24""#))
+    });
+    server.put("file", b"content");
+    let mut client = Client::connect(gateway.address("loose"));
+    client.greeting();
+    client.log_in();
+    let address = client.epsv();
+    let mut data = DataConnection::connect_from("127.0.0.2".parse().unwrap(), address);
+    client.expect("RETR file", 150);
+    assert_eq!(data.read_to_end().0, b"content");
+    client.expect_reply(226);
+    let address = client.epsv();
+    assert!(DataConnection::steal(Some("127.0.1.1".parse().unwrap()), address).is_empty());
+}

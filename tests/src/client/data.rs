@@ -32,6 +32,11 @@ impl DataConnection {
         Self { stream: ClientStream::plain(connect_from(None, address)) }
     }
 
+    /// Connects from a chosen address of this machine, such as 127.0.0.2.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        Self { stream: ClientStream::plain(connect_from(Some(source), address)) }
+    }
+
     /// What somebody gets, from this or a chosen address of this machine, who connects where nobody expects it. Such a
     /// connection may be reset before the system call that makes it returns.
     ///

@@ -186,7 +186,7 @@ impl ScriptedSession {
         if line.pop() != Some(b'\r') || line.iter().any(|byte| matches!(byte, b'\r' | 0)) {
             self.violation("a line that is not canonical", &line);
         }
-        if !self.input.is_empty() {
+        if !self.input.is_empty() && self.shared.script.is_ordered {
             let input = self.input.clone();
             self.violation("bytes behind a command that was not answered yet", &input);
         }
