@@ -9,9 +9,12 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod data;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod driver;
 pub mod inherited;
 pub mod listener;
+pub mod logging;
 pub mod server;
 pub mod service;
 pub mod socket;

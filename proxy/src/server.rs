@@ -27,7 +27,7 @@ use crate::driver::Stage;
 use crate::listener::{self, Gate};
 
 pub use bind::BoundSocket;
-pub use prepare::{StartError, check_certificates};
+pub use prepare::StartError;
 
 /// Sockets that were opened by somebody else (systemd), by listener name.
 pub type Inherited = HashMap<String, Vec<StdTcpListener>>;

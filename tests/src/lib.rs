@@ -2,10 +2,11 @@
 //!
 //! [`gateway`] runs the built binary; [`client`] and [`scripted`] are the peers that tests let misbehave, one
 //! before the gateway and one behind it; [`scene`] is all three together; [`libunftp`] is a server that nobody
-//! wrote for the tests.
+//! wrote for the tests; [`peers`] are the servers and clients of a Debian system.
 
 pub mod client;
 pub mod gateway;
 pub mod libunftp;
+pub mod peers;
 pub mod scene;
 pub mod scripted;

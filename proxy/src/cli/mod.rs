@@ -1,1 +1,95 @@
 //! The command line: one file per verb.
+//!
+//! What a command was asked for goes to standard output; everything else that it says goes to standard error.
+
+pub mod ca;
+pub mod check;
+pub mod completions;
+pub mod config;
+pub mod demo;
+mod error;
+mod files;
+pub mod man;
+mod output;
+pub mod run;
+mod source;
+pub mod trust;
+
+use clap::{Parser, Subcommand};
+
+pub use error::{CliError, Exit};
+pub use source::{ConfigFile, ConfigSource, DEFAULT_CONFIG_FILE};
+
+/// Encryption in front of FTP servers that nobody can change.
+///
+/// ftpsgate speaks FTPS to clients and plain FTP to the servers behind it, so that an old server gets TLS
+/// without being touched.
+#[derive(Debug, Parser)]
+#[command(name = "ftpsgate", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Run(run::RunArgs),
+    /// Check a configuration, and show everything that is wrong with it
+    Check(check::CheckArgs),
+    /// Show a gateway at work: an FTP server, the gateway and a client, offline
+    Demo(demo::DemoArgs),
+    /// Use the local certificate authority
+    Ca(ca::CaArgs),
+    /// Show a configuration with its defaults, or the schema of configurations
+    Config(config::ConfigArgs),
+    /// Write completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual page
+    Man,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Whatever prevents it; [`CliError::exit`] is the exit code.
+    pub fn execute(self) -> Result<Exit, CliError> {
+        match self.command {
+            Command::Run(args) => {
+                crate::logging::init();
+                run::run(args).map(|()| Exit::Success)
+            }
+            Command::Check(args) => check::run(&args),
+            Command::Demo(args) => demo::run(args).map(|()| Exit::Success),
+            Command::Ca(args) => ca::run(&args).map(|()| Exit::Success),
+            Command::Config(args) => config::run(&args).map(|()| Exit::Success),
+            Command::Completions(args) => completions::run(&args).map(|()| Exit::Success),
+            Command::Man => man::run().map(|()| Exit::Success),
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  ftpsgate demo                                see it work, without any configuration
+  ftpsgate run --backend 10.2.0.11:21          put TLS in front of that server, now
+  ftpsgate config show --backend 10.2.0.11:21  the configuration file that would do the same
+  ftpsgate check -c ftpsgate.toml              all errors of a configuration at once
+  ftpsgate run -c ftpsgate.toml                run it
+  ftpsgate ca root > ftpsgate-ca.pem           what clients must trust, and how
+
+Exit codes:
+  0   done
+  1   it failed while running
+  2   wrong usage of the command line
+  78  the configuration is invalid
+
+Environment:
+  FTPSGATE_LOG  what is logged: debug, or info,ftpsgate::driver=trace; default info";
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! no backend is the gateway itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::backend::BackendDraft;
@@ -143,21 +143,9 @@ fn warn_of_unused_backends(document: &Document, listeners: &[ListenerDraft], bac
 }
 
 fn binds_apart(document: &Document, listeners: &[ListenerDraft]) {
-    let binds: Vec<_> = listeners
-        .iter()
-        .flat_map(|draft| draft.bind.iter().map(move |bind| (draft, bind)))
-        .filter(|(_, bind)| bind.is_sound())
-        .collect();
-    let mut reported = BTreeSet::new();
-    for (index, (draft, bind)) in binds.iter().enumerate() {
-        let Some((first, other)) = binds[..index].iter().find(|(_, other)| collide(other.value, bind.value))
-        else {
-            continue;
-        };
-        // Both families of two default binds collide: one error says it.
-        if !reported.insert(bind.span.start) {
-            continue;
-        }
+    let mut taken = Taken::default();
+    for (draft, bind) in all_binds(listeners).filter(|(_, bind)| bind.is_sound() && bind.value.port() != 0) {
+        let Some((first, other)) = taken.take(draft, bind) else { continue };
         let by = printable(&first.name.value);
         document.conflict(
             &bind.span,
@@ -169,22 +157,57 @@ fn binds_apart(document: &Document, listeners: &[ListenerDraft]) {
             },
             (&other.span, "the first"),
         );
+        if !draft.listener.bind_written {
+            // Both families of a default bind collide: one error says it.
+            taken.excused.insert(bind.span.start);
+        }
     }
 }
 
-/// Whether the kernel would refuse to listen on both.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.is_ipv4() == other.is_ipv4() && one.port() == other.port() && one.port() != 0 && same_host
+type Bind<'l> = (&'l ListenerDraft, &'l Located<SocketAddr>);
+
+/// Who listens where. The kernel refuses a second listener on an address, and one on all addresses of a family
+/// beside any other of the same port.
+#[derive(Default)]
+struct Taken<'l> {
+    by_address: BTreeMap<SocketAddr, Bind<'l>>,
+    /// The first of each port and family.
+    by_port: BTreeMap<(u16, bool), Bind<'l>>,
+    /// Listeners, by their place, that have been reported.
+    excused: BTreeSet<usize>,
+}
+
+impl<'l> Taken<'l> {
+    /// Takes an address, unless it is taken: then by whom.
+    fn take(&mut self, draft: &'l ListenerDraft, bind: &'l Located<SocketAddr>) -> Option<Bind<'l>> {
+        if self.excused.contains(&bind.span.start) {
+            return None;
+        }
+        let address = bind.value;
+        let port = (address.port(), address.is_ipv4());
+        let all: IpAddr =
+            if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let same = self.by_address.get(&address);
+        let wider = self.by_address.get(&SocketAddr::new(all, address.port()));
+        let narrower = self.by_port.get(&port).filter(|_| address.ip().is_unspecified());
+        if let Some(by) = same.or(wider).or(narrower) {
+            return Some(*by);
+        }
+        self.by_address.insert(address, (draft, bind));
+        self.by_port.entry(port).or_insert((draft, bind));
+        None
+    }
+}
+
+fn all_binds(listeners: &[ListenerDraft]) -> impl Iterator<Item = Bind<'_>> {
+    listeners.iter().flat_map(|draft| draft.bind.iter().map(move |bind| (draft, bind)))
 }
 
 fn passive_ports_apart(document: &Document, listeners: &[ListenerDraft]) {
     for draft in listeners {
         let PassivePorts::Range(range) = &draft.passive_ports.value else { continue };
-        let taken = listeners
-            .iter()
-            .flat_map(|other| other.bind.iter().map(move |bind| (other, bind)))
-            .find(|(_, bind)| bind.is_sound() && range.contains(&bind.value.port()));
+        let taken =
+            all_binds(listeners).find(|(_, bind)| bind.is_sound() && range.contains(&bind.value.port()));
         if let Some((other, bind)) = taken {
             document.conflict(
                 &draft.passive_ports.span,
@@ -201,10 +224,9 @@ fn passive_ports_apart(document: &Document, listeners: &[ListenerDraft]) {
 }
 
 fn no_loops(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
-    let binds = || listeners.iter().flat_map(|draft| draft.bind.iter().map(move |bind| (draft, bind)));
     for server in backends.iter().flat_map(|backend| &backend.servers) {
         if let Some((draft, bind)) =
-            binds().find(|(_, bind)| bind.is_sound() && leads_to(&server.value, bind.value))
+            all_binds(listeners).find(|(_, bind)| bind.is_sound() && leads_to(&server.value, bind.value))
         {
             document.conflict(
                 &server.span,
@@ -246,7 +268,7 @@ pub(super) fn complete(file: &Table<'_>) {
         (true, false) => "there is no [[backend]]",
         (false, false) => "there is no [[listener]] and no [[backend]]",
     };
-    let end = file.document.source.text.trim_end().len();
+    let end = file.document.source.text().trim_end().len();
     let hint = format!("a complete configuration is:\n\n{}", MINIMAL.trim_end());
     file.document.error(Basis::Whole, &(end..end), missing, hint);
 }

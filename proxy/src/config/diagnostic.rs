@@ -14,10 +14,39 @@ use serde_json::{Value, json};
 /// A file as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
+    origin: String,
+    text: String,
+    /// Where each line begins.
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    /// Keeps `text`; `origin` is how diagnostics call the file.
+    #[must_use]
+    pub fn new(origin: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let behind_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let line_starts = std::iter::once(0).chain(behind_newlines).collect();
+        Self { origin: origin.into(), text, line_starts }
+    }
+
     /// How diagnostics call the file.
-    pub origin: String,
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The whole text.
-    pub text: String,
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The line of an offset, counted from 1, and where it begins.
+    fn line_of(&self, offset: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        (line, self.line_starts[line - 1])
+    }
 }
 
 /// Bytes of a [`Source`].
@@ -112,10 +141,8 @@ impl Diagnostic {
     #[must_use]
     pub fn position(&self) -> Option<(usize, usize)> {
         let place = self.place.as_ref()?;
-        let before = &place.source.text[..place.span.start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        Some((line, before[line_start..].chars().count() + 1))
+        let (line, line_start) = place.source.line_of(place.span.start);
+        Some((line, place.source.text[line_start..place.span.start].chars().count() + 1))
     }
 
     /// Where it begins in the file; things without a place come first.
@@ -169,9 +196,8 @@ impl Window {
         let related = place.related.as_ref().map_or(&place.span, |(span, _)| span);
         let start = place.span.start.min(related.start);
         let end = place.span.end.max(related.end);
-        let first = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let (first_line, first) = place.source.line_of(start);
         let last = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
-        let first_line = text[..first].bytes().filter(|byte| *byte == b'\n').count() + 1;
         Self { bytes: first..last, first_line }
     }
 
@@ -292,7 +318,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Arc<Source> {
-        Arc::new(Source { origin: "gate.toml".to_owned(), text: text.to_owned() })
+        Arc::new(Source::new("gate.toml", text))
     }
 
     #[test]

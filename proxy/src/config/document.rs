@@ -85,8 +85,9 @@ impl Document {
             }
             Basis::Whole => !self.repaired.lines.is_empty(),
         };
-        if !consequence {
-            self.found.borrow_mut().push(diagnostic);
+        let mut found = self.found.borrow_mut();
+        if !consequence && found.len() < FOUND_MAX {
+            found.push(diagnostic);
         }
     }
 
@@ -131,3 +132,6 @@ impl<T> Located<T> {
         self.origin != Origin::Faulty
     }
 }
+
+/// Far more than anybody reads.
+const FOUND_MAX: usize = 10_000;

@@ -1,5 +1,6 @@
 //! `[[listener]]` and `[listener.passive]`: where clients connect.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use toml::de::DeValue;
@@ -88,7 +89,7 @@ fn bind(table: &Table<'_>, mode: &Located<Mode>) -> Vec<Located<SocketAddr>> {
             "write at least one address such as \"0.0.0.0:21\", or leave the key out",
         );
     }
-    let read = |value: &DeValue<'_>, kind: &Kind| parsed(value, kind, syntax::bind);
+    let read = |value: &DeValue<'_>, kind: &Kind| parsed(value, kind, syntax::parse_bind);
     elements.iter().filter_map(|element| table.element("bind", element, read)).collect()
 }
 
@@ -149,23 +150,24 @@ fn warn_of_ports(table: &Table<'_>, ports: &Located<PassivePorts>) {
 }
 
 fn advertise_for(table: &Table<'_>) -> Vec<AdvertiseFor> {
-    let mut seen: Vec<(Located<ipnet::IpNet>, IpAddr)> = Vec::new();
+    let mut seen = BTreeMap::new();
+    let mut exceptions = Vec::new();
     for element in table.elements("advertise_for") {
         let Some(entry) = table.element_table("advertise_for", &element) else { continue };
         let from = entry.required("from", |value, kind| parsed(value, kind, syntax::network));
         let address = entry.required("address", |value, kind| parsed(value, kind, syntax::address));
         let (Some(network), Some(address)) = (from.value, address.value) else { continue };
-        if let Some((first, _)) = seen.iter().find(|(first, _)| first.value == network) {
+        if let Some(first) = seen.insert(network, from.span.clone()) {
             table.document.conflict(
                 &from.span,
                 format!("two addresses are advertised for {network}"),
                 "keep one of them",
-                (&first.span, "the first"),
+                (&first, "the first"),
             );
         }
-        seen.push((Located { value: network, span: from.span, origin: from.origin }, address));
+        exceptions.push(AdvertiseFor { from: network, address });
     }
-    seen.into_iter().map(|(from, address)| AdvertiseFor { from: from.value, address }).collect()
+    exceptions
 }
 
 /// A number whose bounds in the tables fit the narrower type.

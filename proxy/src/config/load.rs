@@ -50,7 +50,7 @@ impl Loaded {
             }
             match path.rfind(['.', '[']) {
                 Some(end) => path = &path[..end],
-                None => return Diagnostic::about(severity, self.source.origin.clone(), message, hint),
+                None => return Diagnostic::about(severity, self.source.origin(), message, hint),
             }
         }
     }
@@ -78,7 +78,7 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
         Err(error) => {
             let end = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let source = Arc::new(Source { origin: origin.clone(), text });
+            let source = Arc::new(Source::new(&origin, text));
             Err(Diagnostics::from(Diagnostic::new(
                 Severity::Error,
                 &source,
@@ -105,7 +105,7 @@ pub fn parse(text: &str, origin: &str, base_dir: &Path) -> Result<Loaded, Diagno
             "a configuration is some kilobytes long; is this the right file?",
         )));
     }
-    let source = Arc::new(Source { origin: origin.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(origin, text));
     let (table, errors) = DeTable::parse_recoverable(text);
     let broken = syntax_errors(&source, &errors);
     let document = Document::new(Arc::clone(&source), base_dir.to_owned(), repaired(&broken));
@@ -152,7 +152,7 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
     let mut derailed = None;
     let mut inside_array = false;
     for (span, message) in errors {
-        let written = source.text.get(span.clone()).unwrap_or_default();
+        let written = source.text().get(span.clone()).unwrap_or_default();
         let unquoted = message.starts_with(UNQUOTED);
         let (message, hint) = if unquoted && written.is_empty() {
             ("there is no value".to_owned(), "write a value behind the `=`".to_owned())

@@ -38,7 +38,7 @@ pub use quick::{QUICK_FALLBACK_PORTS, quick};
 pub use reference::markdown;
 pub use schema::json_schema;
 pub use show::{to_json, to_toml};
-pub use syntax::SyntaxError;
+pub use syntax::{SyntaxError, parse_bind};
 pub use units::{
     DURATION_MAX, Quantity, UnitError, format_duration, format_rate, format_size, parse_duration, parse_rate,
     parse_size,

@@ -96,7 +96,11 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), SyntaxError> {
 }
 
 /// Reads an address to listen on.
-pub(super) fn bind(text: &str) -> Result<SocketAddr, SyntaxError> {
+///
+/// # Errors
+///
+/// When it is not an IP address with a port.
+pub fn parse_bind(text: &str) -> Result<SocketAddr, SyntaxError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -314,8 +318,8 @@ mod tests {
 
     #[test]
     fn binds() {
-        assert_eq!(bind("0.0.0.0:21"), Ok(([0, 0, 0, 0], 21).into()));
-        assert_eq!(bind("[::]:0"), Ok((Ipv6Addr::UNSPECIFIED, 0).into()));
+        assert_eq!(parse_bind("0.0.0.0:21"), Ok(([0, 0, 0, 0], 21).into()));
+        assert_eq!(parse_bind("[::]:0"), Ok((Ipv6Addr::UNSPECIFIED, 0).into()));
         for (text, hint) in [
             ("21", "\"0.0.0.0:21\""),
             (":21", "\"0.0.0.0:21\""),
@@ -325,7 +329,7 @@ mod tests {
             ("[::1]", "\"[::1]:21\""),
             ("localhost:21", "\"0.0.0.0:21\""),
         ] {
-            let error = bind(text).unwrap_err();
+            let error = parse_bind(text).unwrap_err();
             assert!(error.hint.contains(hint), "{text}: {error} {}", error.hint);
         }
     }

@@ -202,7 +202,15 @@ impl<'d> Table<'d> {
             }
         };
         let mut tables = Vec::new();
-        for (index, (span, value)) in elements.into_iter().enumerate() {
+        if let Some((span, _)) = elements.get(TABLES_MAX) {
+            self.document.error(
+                Basis::Value,
+                span,
+                format!("more than {TABLES_MAX} tables {}", section.header),
+                "divide them among several gateways",
+            );
+        }
+        for (index, (span, value)) in elements.into_iter().take(TABLES_MAX).enumerate() {
             let DeValue::Table(entries) = value else {
                 complain(&span, value);
                 continue;
@@ -359,6 +367,9 @@ pub(super) struct Element<'d> {
     kind: &'static Kind,
     path: String,
 }
+
+/// Of one kind; checks that compare them with each other stay cheap.
+const TABLES_MAX: usize = 1000;
 
 fn names(section: &Section) -> String {
     let names: Vec<_> = section.keys.iter().filter(|key| !key.is_later()).map(|key| key.name).collect();

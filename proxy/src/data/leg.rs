@@ -8,12 +8,14 @@
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::Connection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -128,7 +130,8 @@ impl Leg {
         }
         let end = poll_fn(|context| {
             ready!(self.poll_flush(context, &mut 0))?;
-            Pin::new(&mut self.tcp).poll_shutdown(context).map_err(LegError::from)
+            // Not tokio's own, which hides that there is no connection left to shut down.
+            Poll::Ready(SockRef::from(&self.tcp).shutdown(Shutdown::Write).map_err(LegError::from))
         });
         timeout(patience, end).await.map_err(|_| FinishError::Stalled)??;
         self.writing = Writing::Finished;

@@ -5,10 +5,6 @@
 //! What this module guarantees is that no end is made to look clean that was not (PROTOCOL.md, "Ends of transfers").
 
 use std::fmt;
-use std::time::Duration;
-
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 
 mod leg;
 pub mod passive;
@@ -33,22 +29,3 @@ impl fmt::Display for Side {
         })
     }
 }
-
-/// Gives a data socket, accepted or dialled, the options that all of them have.
-///
-/// Nagle's algorithm costs some peers 44 ms a file; a peer that vanished is noticed within a minute.
-pub fn prepare_socket(tcp: &TcpStream) -> std::io::Result<()> {
-    let socket = SockRef::from(tcp);
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
-}
-
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_PROBES: u32 = 3;
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use ftpsgate_ftp::codec::Protection;
 use ftpsgate_ftp::session::{DataTls, Direction, PortError, RelayEnd, RelayOrder, RelayReport};
 use rustls::ProtocolVersion;
 use tokio::net::TcpStream;
-use tracing::debug;
+use tracing::{Instrument, debug, info_span};
 
 use crate::backend;
 use crate::config::UploadEnd;
@@ -48,7 +48,9 @@ pub(super) struct DataPlane {
     arrival: Option<Arrival>,
     dialling: Option<Job<io::Result<TcpStream>>>,
     backend: Option<Leg>,
-    relay: Option<Running>,
+    relay: Option<Job<(RelayReport, Option<Leg>)>>,
+    /// Of the relay that runs, or ran last.
+    progress: Option<Arc<Progress>>,
     /// A download's client leg: all bytes were written, its end was not.
     held: Option<Leg>,
     finishing: Option<Job<bool>>,
@@ -58,11 +60,6 @@ pub(super) struct DataPlane {
 enum Arrival {
     Expected(Job<Result<DataSocket, LeaseEnded>>),
     Arrived(DataSocket),
-}
-
-struct Running {
-    job: Job<(RelayReport, Option<Leg>)>,
-    progress: Arc<Progress>,
 }
 
 impl DataPlane {
@@ -77,14 +74,15 @@ impl DataPlane {
             dialling: None,
             backend: None,
             relay: None,
+            progress: None,
             held: None,
             finishing: None,
         }
     }
 
-    /// What the running relay has moved.
+    /// What the relay has moved: the one that runs, or has just ended.
     pub(super) fn progress(&self) -> Option<&Progress> {
-        self.relay.as_ref().map(|running| running.progress.as_ref())
+        self.progress.as_deref()
     }
 
     pub(super) fn lease(&mut self) {
@@ -122,6 +120,7 @@ impl DataPlane {
         self.dialling = None;
         self.backend = None;
         self.relay = None;
+        self.progress = None;
         self.held = None;
         self.finishing = None;
     }
@@ -133,13 +132,19 @@ impl DataPlane {
             unreachable!("a relay without its two connections");
         };
         let progress = Arc::new(Progress::default());
+        let span = info_span!(
+            "transfer",
+            verb = order.command.verb().name(),
+            path = order.command.argument().map(|path| path.escape_ascii().to_string()),
+        );
         let transfer = Transfer {
             service: Arc::clone(&self.service),
             tls: self.tls.clone(),
             order,
             progress: Arc::clone(&progress),
         };
-        self.relay = Some(Running { job: Box::pin(transfer.run(arrival, backend)), progress });
+        self.relay = Some(Box::pin(transfer.run(arrival, backend).instrument(span)));
+        self.progress = Some(progress);
     }
 
     /// Ends a complete download.
@@ -192,10 +197,7 @@ impl DataPlane {
             }
             return Poll::Ready(DataEvent::Dialled(connected));
         }
-        if let Some(running) = &mut self.relay
-            && let Poll::Ready((report, held)) = running.job.as_mut().poll(context)
-        {
-            self.relay = None;
+        if let Some((report, held)) = poll_job(&mut self.relay, context) {
             self.held = held;
             return Poll::Ready(DataEvent::RelayFinished(report));
         }
@@ -290,6 +292,7 @@ impl Transfer {
                     }
                 }
             },
+            (DataTlsError::Handshake(HandshakeError::Reset), Direction::Upload) => RelayEnd::ClientFailed,
             (DataTlsError::Handshake(_), Direction::Upload | Direction::Download) => RelayEnd::TlsFailed,
         };
         failed(end)

@@ -17,7 +17,10 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, backend: &Backend) {
             "tls established"
         ),
         Fact::LoggedIn => info!(user, backend = backend.config().name, "logged in"),
-        Fact::LoginFailed { code } => warn!(user, code, "login failed"),
+        Fact::LoginFailed { user, code } => {
+            let user = user.map(|user| user.escape_ascii().to_string());
+            warn!(user, code, "login failed");
+        }
         Fact::CommandFinished { verb, code } => {
             tracing::debug!(user, verb = verb.name(), code, "command");
         }

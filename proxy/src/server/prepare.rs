@@ -281,17 +281,6 @@ fn prepare_profile(
     Ok((certificates, Profile::new(profile, verifier)))
 }
 
-/// Checks that a configuration's certificates can be used, for `check`; creates nothing.
-///
-/// # Errors
-///
-/// All that is wrong with them.
-pub fn check_certificates(config: &Config) -> Result<(), Vec<ftpsgate_certs::Error>> {
-    let results = config.tls.values().map(|profile| prepare_profile(profile, None, &mut Vec::new()));
-    let errors: Vec<_> = results.filter_map(Result::err).flatten().collect();
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
-}
-
 /// Looks at the certificate files once, and says what changed.
 pub(super) fn refresh(certificates: &[Arc<Certificates>], trusts: &[Arc<ClientTrust>]) {
     let stores = certificates.iter().filter_map(|certificates| certificates.store());

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use rustix::net::sockopt::set_tcp_quickack;
 use rustls::ServerConnection;
 use tokio::net::TcpStream;
 
@@ -16,12 +17,15 @@ use super::PendingIo;
 /// Why a TLS handshake came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The peer closed or reset the connection before its first byte.
+    /// The peer closed the connection before its first byte.
     #[error("peer closed the connection before the TLS handshake began")]
     ClosedBefore,
-    /// The peer closed or reset the connection after some bytes.
+    /// The peer closed the connection after some bytes.
     #[error("peer closed the connection during the TLS handshake")]
     ClosedDuring,
+    /// The peer reset the connection: what it may have sent before is lost.
+    #[error("peer reset the connection during the TLS handshake")]
+    Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
     #[error("TLS handshake failed")]
     Tls(#[from] rustls::Error),
@@ -37,15 +41,10 @@ impl HandshakeError {
     /// Sorts a socket's error by whether the peer had sent `received` anything yet.
     pub(super) fn from_socket(error: io::Error, received: bool) -> Self {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => {
-                if received {
-                    Self::ClosedDuring
-                } else {
-                    Self::ClosedBefore
-                }
+            io::ErrorKind::UnexpectedEof if received => Self::ClosedDuring,
+            io::ErrorKind::UnexpectedEof => Self::ClosedBefore,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Self::Reset
             }
             _ => Self::Io(error),
         }
@@ -59,6 +58,14 @@ pub(super) async fn drive_handshake(
 ) -> Result<(), HandshakeError> {
     let mut received = false;
     poll_fn(|context| poll_handshake(tcp, connection, &mut received, context)).await
+}
+
+/// A client that has not turned Nagle's algorithm off (lftp) holds its Finished back until the segment before it is
+/// acknowledged: a delayed acknowledgement would cost it 40 ms a file. The kernel forgets the wish whenever we send.
+fn acknowledge_now(tcp: &TcpStream) {
+    if let Err(error) = set_tcp_quickack(tcp, true) {
+        tracing::debug!(%error, "quick acknowledgement");
+    }
 }
 
 fn poll_handshake(
@@ -89,7 +96,10 @@ fn poll_handshake(
                 return Poll::Ready(Err(HandshakeError::from_socket(end, *received)));
             }
             Ok(_) => *received = true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                acknowledge_now(tcp);
+                return Poll::Pending;
+            }
             Err(error) => return Poll::Ready(Err(HandshakeError::from_socket(error, *received))),
         }
         if let Err(error) = connection.process_new_packets() {

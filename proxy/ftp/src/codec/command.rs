@@ -39,7 +39,7 @@ pub enum CommandError {
 }
 
 impl Command {
-    /// Parses a line without its CRLF.
+    /// Parses a line without its CRLF, and without any CR, LF or NUL.
     ///
     /// One space separates verb and argument; the argument is kept to the byte, blanks at both ends included.
     ///
@@ -47,6 +47,9 @@ impl Command {
     ///
     /// See [`CommandError`].
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        if line.iter().any(|byte| is_line_breaking(*byte)) {
+            return Err(CommandError::UnknownVerb);
+        }
         let (name, rest) = match line.iter().position(|&byte| byte == b' ') {
             Some(space) => (&line[..space], Some(&line[space + 1..])),
             None => (line, None),
@@ -80,7 +83,7 @@ impl Command {
     /// a CR, LF or NUL.
     pub fn with(verb: Verb, argument: impl AsRef<[u8]>) -> Option<Self> {
         let bytes = argument.as_ref();
-        let is_clean = !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        let is_clean = !bytes.is_empty() && !bytes.iter().any(|byte| is_line_breaking(*byte));
         is_clean.then(|| Self { verb, argument: Some(Zeroizing::new(bytes.to_vec())) })
     }
 
@@ -102,6 +105,13 @@ impl Command {
     /// The sub-command of SITE and OPTS.
     pub fn subcommand(&self) -> Option<String> {
         parameter::subcommand(self.argument()?)
+    }
+
+    /// Whether the argument is never to be logged or kept.
+    pub fn is_secret(&self) -> bool {
+        let changes_password =
+            || self.subcommand().is_some_and(|word| matches!(word.as_str(), "PSWD" | "PASS" | "PASSWD"));
+        self.verb.is_secret() || (self.verb == Verb::Site && changes_password())
     }
 
     /// Bytes that this command counts for in a queue.
@@ -136,10 +146,15 @@ impl fmt::Debug for Command {
         formatter.write_str(self.verb.name())?;
         match self.argument() {
             None => Ok(()),
-            Some(_) if self.verb.is_secret() => formatter.write_str(" ***"),
+            Some(_) if self.is_secret() => formatter.write_str(" ***"),
             Some(argument) => write!(formatter, " {}", argument.escape_ascii()),
         }
     }
+}
+
+/// What would make two lines of one, somewhere.
+fn is_line_breaking(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
 }
 
 /// Request methods and greetings that begin a line of HTTP, SMTP or SSH and are not FTP verbs.
@@ -174,7 +189,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_verb_is_refused() {
-        for line in [&b"RETR\tx"[..], b"FOO", b"\xffPWD", b"P WD", b"PWD\x0b"] {
+        for line in
+            [&b"RETR\tx"[..], b"FOO", b"STOR a\r\nDELE b", b"STOR a\0", b"\xffPWD", b"P WD", b"PWD\x0b"]
+        {
             assert_eq!(Command::parse(line), Err(CommandError::UnknownVerb), "{}", line.escape_ascii());
         }
         assert_eq!(Command::parse(b""), Err(CommandError::NoVerb));
@@ -188,6 +205,8 @@ mod tests {
     fn secrets_do_not_show() {
         let command = Command::parse(b"PASS hunter2").unwrap();
         assert_eq!(format!("{command:?}"), "PASS ***");
+        let change = Command::parse(b"SITE PSWD hunter1 hunter2").unwrap();
+        assert_eq!(format!("{change:?}"), "SITE ***");
         assert_eq!(command.encode().as_slice(), b"PASS hunter2\r\n");
     }
 

@@ -73,7 +73,12 @@ impl LineDecoder {
 
     /// Takes bytes in.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        match self.state {
+            State::Poisoned(_) => {}
+            State::Text | State::CarriageReturn | State::Iac | State::Discard { .. } => {
+                self.input.extend_from_slice(bytes);
+            }
+        }
     }
 
     /// Whether nothing at all is held: no line, no part of one.

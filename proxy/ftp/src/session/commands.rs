@@ -5,8 +5,8 @@ use crate::codec::{Command, FeatureSet, Kind, Protection, Reply, Verb, features}
 
 use super::answers;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
+use super::passive::Style;
 use super::settings::Mode;
-use super::transfer::Style;
 use super::{Expecting, Session};
 
 /// Who answers a verb.

@@ -170,7 +170,8 @@ impl Session {
     fn fail_login(&mut self, reply: Reply) {
         self.forget_user();
         self.login_failures += 1;
-        self.facts.push_back(Fact::LoginFailed { code: reply.code().value() });
+        let user = self.subject.user.take();
+        self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
         self.reply(reply);
         if self.login_failures >= self.settings.login_attempts {
             let reply = answers::closing("Too many failed logins");

@@ -24,9 +24,11 @@ mod authorize;
 mod commands;
 mod event;
 mod login;
+mod passive;
 mod queue;
 mod security;
 mod settings;
+mod state;
 mod timers;
 mod transfer;
 
@@ -43,6 +45,7 @@ use crate::codec::{Command, CommandError, Kind, LineError, Reply, ReplyError, Ve
 
 use queue::{Entry, Queue};
 use security::Security;
+use state::{Expecting, Phase};
 use timers::{Timer, Timers};
 use transfer::Transfer;
 
@@ -79,64 +82,6 @@ pub struct Session {
     timers: Timers,
     actions: VecDeque<Action>,
     facts: VecDeque<Fact>,
-}
-
-/// Where a session stands, named for what it expects next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// In clear, and TLS is offered.
-    ExpectAuth,
-    /// The TLS handshake with the client.
-    Handshake,
-    /// Nobody has given a name.
-    ExpectUser,
-    /// The backend's connection and its 220.
-    ConnectUpstream,
-    /// The backend's answer to USER.
-    UpstreamUser,
-    /// The client's PASS.
-    ExpectPassword,
-    /// The backend's answer to PASS or ACCT.
-    UpstreamPassword,
-    /// The client's ACCT.
-    ExpectAccount,
-    /// Logged in.
-    Ready,
-    /// Over.
-    Closed,
-}
-
-/// The one exchange with the backend that has no final reply yet (SECURITY.md, I2).
-#[derive(Debug)]
-enum Expecting {
-    /// None: whatever comes was not asked for.
-    Nothing,
-    /// 220, then USER is sent.
-    Greeting {
-        user: Command,
-    },
-    User,
-    Password,
-    /// To our OPTS UTF8 ON; then the client gets the reply to its login.
-    Utf8 {
-        login: Reply,
-    },
-    Features,
-    /// The client gets what the backend says.
-    Forwarded(Verb),
-    /// 350 to RNFR, then RNTO is sent.
-    RenameFrom {
-        rename_to: Command,
-    },
-    /// 350 to REST, then the transfer begins.
-    Restart,
-    /// 350 to the REST 0 after a REST whose transfer did not begin.
-    RestartUndone,
-    /// 229, then the data connection is dialled.
-    Epsv,
-    Pasv,
-    /// 1yz, then the final reply, of a transfer command; ABOR's too.
-    Transfer,
 }
 
 impl Session {
@@ -263,10 +208,12 @@ impl Session {
         }
         self.touch();
         let reply = answers::line_error(error);
+        if error.is_fatal() {
+            self.fail_transfer(now);
+        }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
-                self.fail_transfer(now);
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
             LineError::TooLong | LineError::Telnet => self.long_lines += 1,
@@ -576,7 +523,7 @@ impl Session {
 
     fn deny(&mut self, command: &Command, rule: Option<String>, reply: Reply) {
         let verb = command.verb();
-        let argument = command.argument().filter(|_| !verb.is_secret()).map(<[u8]>::to_vec);
+        let argument = command.argument().filter(|_| !command.is_secret()).map(<[u8]>::to_vec);
         self.facts.push_back(Fact::Denied { verb, argument, rule, code: reply.code().value() });
         self.reply(reply);
     }

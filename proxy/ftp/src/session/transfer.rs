@@ -1,22 +1,18 @@
-//! Data connections and transfers: PROTOCOL.md §3, "Ends of transfers: never manufacture a clean one".
+//! Transfers: PROTOCOL.md §3, "Ends of transfers: never manufacture a clean one".
 //!
-//! The client's PASV or EPSV is answered from a leased port at once, while the backend's own runs. The transfer
-//! command goes to the backend when its data connection stands (some servers send no 150 before). The backend's 150
-//! starts the relay; its last reply is given to the client only when the data says the same.
-
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+//! The transfer command goes to the backend when its data connection stands (some servers send no 150 before). The
+//! backend's 150 starts the relay; its last reply is given to the client only when the data says the same.
 
 use ftpsgate_policies::Permit;
 
-use crate::codec::address::{self, AddressError, EpsvArgument, Family};
 use crate::codec::{Command, Kind, Protection, Reply, Verb};
 
 use super::abort::Abort;
 use super::answers;
 use super::event::{
-    Action, CloseReason, Direction, Fact, Now, PortError, RelayEnd, RelayOrder, RelayReport, TransferRecord,
-    Violation,
+    Action, CloseReason, Direction, Fact, Now, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
 };
+use super::passive::{BackendData, Setup};
 use super::settings::RequireTls;
 use super::timers::Timer;
 use super::{Expecting, Session, is_final};
@@ -40,37 +36,6 @@ pub(super) enum Transfer {
     Failing { running: Running },
     /// The client has its answer; the backend's replies are brought back into step.
     Aborting(Abort),
-}
-
-/// Data connections before a transfer.
-#[derive(Debug)]
-pub(super) struct Setup {
-    style: Style,
-    lease: Lease,
-    backend: BackendData,
-    /// A transfer command that waits for the backend's data connection, or for the answer to REST.
-    waiting: Option<Running>,
-}
-
-/// How the client asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    Pasv,
-    Epsv,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lease {
-    Asked,
-    Ready,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BackendData {
-    /// EPSV or PASV was sent, or the dial is under way.
-    Pending,
-    Connected,
-    Failed,
 }
 
 /// A transfer command that policy allowed, and what is known of it.
@@ -103,7 +68,7 @@ impl Transfer {
     pub(super) fn is_at_rest(&self) -> bool {
         match self {
             Self::Idle => true,
-            Self::Setup(setup) => setup.lease == Lease::Ready && setup.waiting.is_none(),
+            Self::Setup(setup) => setup.is_at_rest(),
             Self::Opening(_)
             | Self::Relaying { .. }
             | Self::Completing { .. }
@@ -146,169 +111,6 @@ impl Transfer {
     }
 }
 
-/// Preparing the data connections.
-impl Session {
-    pub(super) fn run_passive(&mut self, style: Style, command: &Command, now: Now) {
-        if style == Style::Epsv
-            && let Err(reply) = self.judge_epsv(command.argument())
-        {
-            return self.answer(Verb::Epsv, reply);
-        }
-        if self.permit(command).is_none() {
-            return;
-        }
-        // A new one replaces the one before it (RFC 959 §3.3).
-        if self.transfer.take_setup() {
-            self.actions.push_back(Action::DiscardData);
-        }
-        self.transfer = Transfer::Setup(Setup {
-            style,
-            lease: Lease::Asked,
-            backend: BackendData::Pending,
-            waiting: None,
-        });
-        self.actions.push_back(Action::LeasePort);
-        match self.upstream {
-            Some(upstream) if upstream.prefer_pasv && is_v4(upstream.server) => {
-                self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
-            }
-            Some(_) | None => self.send(Command::bare(Verb::Epsv), Expecting::Epsv, now),
-        }
-    }
-
-    /// What EPSV's argument asks for, where it is not simply a port.
-    fn judge_epsv(&mut self, argument: Option<&[u8]>) -> Result<(), Reply> {
-        let family = Family::of(self.client.address);
-        match address::parse_epsv(argument) {
-            Ok(EpsvArgument::Default) => Ok(()),
-            Ok(EpsvArgument::Family(asked)) if asked == family => Ok(()),
-            Ok(EpsvArgument::Family(_)) | Err(AddressError::UnknownFamily) => {
-                Err(answers::wrong_family(family))
-            }
-            Ok(EpsvArgument::All) => {
-                self.epsv_only = true;
-                Err(Reply::new(200, "Only EPSV from now on."))
-            }
-            Err(AddressError::Malformed) => Err(answers::bad_argument(Verb::Epsv)),
-        }
-    }
-
-    /// A port listens for this client, at the address that it is to dial; or none does.
-    pub fn handle_port_leased(&mut self, leased: Result<SocketAddr, PortError>, now: Now) {
-        let Transfer::Setup(setup) = &mut self.transfer else { return };
-        if setup.lease != Lease::Asked {
-            return;
-        }
-        let (verb, reply) = match (setup.style, leased) {
-            (Style::Epsv, Ok(address)) => (Verb::Epsv, Ok(address::epsv_reply(address.port()))),
-            (Style::Pasv, Ok(address)) => (Verb::Pasv, pasv_reply(address)),
-            (style, Err(error)) => {
-                let verb = if style == Style::Epsv { Verb::Epsv } else { Verb::Pasv };
-                (verb, Err(Reply::new(425, format!("No data connection is possible: {error}."))))
-            }
-        };
-        match reply {
-            Ok(reply) => {
-                setup.lease = Lease::Ready;
-                self.answer(verb, reply);
-            }
-            Err(reply) => {
-                self.transfer = Transfer::Idle;
-                self.actions.push_back(Action::DiscardData);
-                self.answer(verb, reply);
-            }
-        }
-        self.advance(now);
-    }
-
-    /// Nobody opened the leased port in time. Once a relay was started this is the relay's to notice.
-    pub fn handle_lease_expired(&mut self, now: Now) {
-        let reply = || Reply::new(425, "The data connection was not opened in time.");
-        match self.transfer.take() {
-            Transfer::Setup(setup) => {
-                self.actions.push_back(Action::DiscardData);
-                if let Some(running) = setup.waiting {
-                    self.finish_transfer(running, reply(), now);
-                }
-            }
-            // A 150 would start a relay over a connection that nobody will make.
-            Transfer::Opening(running) => {
-                self.actions.push_back(Action::CancelRelay);
-                self.abort_transfer(running, reply(), now);
-            }
-            transfer @ (Transfer::Idle
-            | Transfer::Relaying { .. }
-            | Transfer::Completing { .. }
-            | Transfer::Finishing { .. }
-            | Transfer::Failing { .. }
-            | Transfer::Aborting(_)) => self.transfer = transfer,
-        }
-        self.advance(now);
-    }
-
-    pub(super) fn handle_epsv_reply(&mut self, reply: Reply, now: Now) {
-        let falls_back = matches!(reply.code().value(), 500 | 501 | 502 | 522);
-        match self.data_port(&reply) {
-            Some(port) => self.dial_backend_data(port),
-            None if reply.kind() == Kind::Preliminary => self.expect_more(Expecting::Epsv, now),
-            None => match self.upstream {
-                // Malformed 229s are as good as none.
-                Some(ref mut upstream)
-                    if is_v4(upstream.server) && (falls_back || reply.kind() == Kind::Completion) =>
-                {
-                    upstream.prefer_pasv = true;
-                    self.facts.push_back(Fact::EpsvRefused);
-                    self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
-                }
-                Some(_) | None => self.fail_backend_data(now),
-            },
-        }
-    }
-
-    pub(super) fn handle_pasv_reply(&mut self, reply: Reply, now: Now) {
-        match self.data_port(&reply) {
-            Some(port) => self.dial_backend_data(port),
-            None if reply.kind() == Kind::Preliminary => self.expect_more(Expecting::Pasv, now),
-            None => self.fail_backend_data(now),
-        }
-    }
-
-    /// The port in a 229 or 227. The host in a 227 is what the backend says, not where it is: it is ignored.
-    fn data_port(&self, reply: &Reply) -> Option<u16> {
-        match reply.code().value() {
-            229 => address::parse_epsv_reply(reply),
-            // Some servers answer EPSV with 227.
-            227 => address::parse_pasv_reply(reply).map(|address| address.port()),
-            _other => None,
-        }
-    }
-
-    fn dial_backend_data(&mut self, port: u16) {
-        let Transfer::Setup(setup) = &mut self.transfer else { return };
-        if port < LOWEST_PORT {
-            setup.backend = BackendData::Failed;
-            self.facts.push_back(Fact::Violation(Violation::LowPort));
-        } else {
-            self.actions.push_back(Action::DialBackendData(port));
-        }
-    }
-
-    fn fail_backend_data(&mut self, now: Now) {
-        self.handle_backend_dialled(false, now);
-    }
-
-    /// The backend's data connection stands, or cannot be had.
-    pub fn handle_backend_dialled(&mut self, connected: bool, now: Now) {
-        let Transfer::Setup(setup) = &mut self.transfer else { return };
-        setup.backend = if connected { BackendData::Connected } else { BackendData::Failed };
-        if let Some(running) = setup.waiting.take() {
-            self.open_transfer(running, now);
-        }
-        self.advance(now);
-    }
-}
-
-/// Running a transfer.
 impl Session {
     pub(super) fn run_transfer(&mut self, command: Command, direction: Direction, now: Now) {
         let is_clear = self.security.protection() == Protection::Clear;
@@ -335,7 +137,7 @@ impl Session {
     }
 
     /// Sends the transfer command, or REST before it, or waits for the backend's data connection.
-    fn open_transfer(&mut self, running: Running, now: Now) {
+    pub(super) fn open_transfer(&mut self, running: Running, now: Now) {
         let Transfer::Setup(setup) = &mut self.transfer else {
             self.restart = None;
             return self.finish_transfer(running, Reply::new(425, "Send PASV or EPSV first."), now);
@@ -430,6 +232,7 @@ impl Session {
                     running.unique_name = unique_name(reply.last_text());
                 }
                 let order = RelayOrder {
+                    command: running.command.clone(),
                     direction: running.direction,
                     protection: self.security.protection(),
                     permit: running.permit.clone(),
@@ -631,17 +434,6 @@ impl Session {
     }
 }
 
-fn pasv_reply(address: SocketAddr) -> Result<Reply, Reply> {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => Ok(address::pasv_reply(SocketAddrV4::new(ip, address.port()))),
-        IpAddr::V6(_) => Err(Reply::new(425, "PASV needs IPv4; use EPSV.")),
-    }
-}
-
-fn is_v4(server: SocketAddr) -> bool {
-    Family::of(server.ip()) == Family::V4
-}
-
 /// `150 FILE: name` (RFC 1123 §4.1.2.9), or the last word of what servers say instead.
 fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
     if let Some(name) = text.strip_prefix(b"FILE: ") {
@@ -650,6 +442,3 @@ fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
     let word = text.split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
     Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
 }
-
-/// A backend that names a privileged port means somebody else's service.
-const LOWEST_PORT: u16 = 1024;

@@ -228,12 +228,18 @@ fn line_ends_and_byte_order_marks_of_other_systems() {
 
 #[test]
 fn hostile_files_are_bounded() {
-    for text in ["=\n", "[", "a = [", "[[listener]]\n", "x", "x.", "[tls.a"] {
-        let text = text.repeat(20_000 / text.len());
-        let diagnostics = read(&text).expect_err("nonsense");
-        assert!(diagnostics.errors().len() <= Diagnostics::KEPT_MAX + 1);
-        let _ = diagnostics.render(true);
+    for text in ["=\n", "[", "a = [", "[[listener]]\n", "x", "x.", "[tls.a", "[tls]\n", "a = 1\n"] {
+        let text = text.repeat(FILE_BYTES_MAX / 4 / text.len());
+        bounded(&text);
     }
+    bounded(&(0..20_000).map(|number| format!("k{number} = 1\n")).collect::<String>());
+    bounded(&(0..10_000).map(|number| format!("[[listener]]\nname = 'l{number}'\n")).collect::<String>());
+}
+
+fn bounded(text: &str) {
+    let diagnostics = read(text).expect_err("nonsense");
+    assert!(diagnostics.errors().len() <= Diagnostics::KEPT_MAX + 1);
+    let _ = diagnostics.render(true);
 }
 
 #[test]

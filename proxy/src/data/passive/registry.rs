@@ -17,7 +17,7 @@ use super::plan::{PlannedPort, PortKey, PortRequest, PortSet, plan_auto, plan_ra
 use super::port::{Expectation, Port, Vacancy};
 use super::socket::{Socket, bind};
 use crate::config::{PassivePeer, PassivePorts};
-use crate::data::prepare_socket;
+use crate::socket;
 
 /// All passive ports of the process; one per process, shared by its listeners.
 #[derive(Default)]
@@ -152,7 +152,7 @@ impl Shared {
     pub(super) fn hand_over(&self, key: PortKey, tcp: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
         let waiter = self.state().ports.get_mut(&key).and_then(|port| port.accept(peer.ip(), Instant::now()));
         let Some(waiter) = waiter else { return Err(tcp) };
-        if let Err(error) = prepare_socket(&tcp) {
+        if let Err(error) = socket::prepare(&tcp) {
             // The peer is gone already; the session will see that for itself.
             tracing::debug!(%error, "options of a data connection");
         }
@@ -347,7 +347,7 @@ fn bind_auto(address: IpAddr) -> Result<(TcpListener, SocketAddr), BindError> {
 fn random_below(count: usize) -> usize {
     let mut bytes = [0; size_of::<u64>()];
     rand::fill(&mut bytes).expect("the system has a random source");
-    (u128::from(u64::from_ne_bytes(bytes)) * count as u128 >> u64::BITS) as usize
+    ((u128::from(u64::from_ne_bytes(bytes)) * count as u128) >> u64::BITS) as usize
 }
 
 /// How long a session waits for a port before its client gets 425.

@@ -86,7 +86,7 @@ impl RateWindow {
         if now < self.slot_ends {
             return false;
         }
-        self.slot_ends = now + RATE_SLOT;
+        self.slot_ends += RATE_SLOT;
         self.full = (self.full + 1).min(RATE_SLOTS);
         let in_window = moved - self.marks[0];
         self.marks.rotate_left(1);
@@ -124,7 +124,7 @@ mod tests {
         let limits = Limits { stall_timeout: Duration::from_secs(5), min_rate: 2 };
         for (bytes_a_second, limits, expected) in [
             (1, limits, Some(Lapse::TooSlow)),
-            (2, limits, None),
+            (3, limits, None),
             (1, Limits { min_rate: 0, ..limits }, None),
         ] {
             let started = Instant::now();

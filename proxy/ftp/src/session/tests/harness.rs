@@ -358,7 +358,7 @@ fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
         Fact::LoggedIn => "logged in".into(),
-        Fact::LoginFailed { code } => format!("login failed {code}"),
+        Fact::LoginFailed { code, .. } => format!("login failed {code}"),
         Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
         Fact::Denied { verb, argument, code, .. } => {
             let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));

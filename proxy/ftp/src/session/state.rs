@@ -1,0 +1,61 @@
+//! Where a session stands with its client, and with its backend.
+
+use crate::codec::{Command, Reply, Verb};
+
+/// Where a session stands, named for what it expects next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In clear, and TLS is offered.
+    ExpectAuth,
+    /// The TLS handshake with the client.
+    Handshake,
+    /// Nobody has given a name.
+    ExpectUser,
+    /// The backend's connection and its 220.
+    ConnectUpstream,
+    /// The backend's answer to USER.
+    UpstreamUser,
+    /// The client's PASS.
+    ExpectPassword,
+    /// The backend's answer to PASS or ACCT.
+    UpstreamPassword,
+    /// The client's ACCT.
+    ExpectAccount,
+    /// Logged in.
+    Ready,
+    /// Over.
+    Closed,
+}
+
+/// The one exchange with the backend that has no final reply yet (SECURITY.md, I2).
+#[derive(Debug)]
+pub(super) enum Expecting {
+    /// None: whatever comes was not asked for.
+    Nothing,
+    /// 220, then USER is sent.
+    Greeting {
+        user: Command,
+    },
+    User,
+    Password,
+    /// To our OPTS UTF8 ON; then the client gets the reply to its login.
+    Utf8 {
+        login: Reply,
+    },
+    Features,
+    /// The client gets what the backend says.
+    Forwarded(Verb),
+    /// 350 to RNFR, then RNTO is sent.
+    RenameFrom {
+        rename_to: Command,
+    },
+    /// 350 to REST, then the transfer begins.
+    Restart,
+    /// 350 to the REST 0 after a REST whose transfer did not begin.
+    RestartUndone,
+    /// 229, then the data connection is dialled.
+    Epsv,
+    Pasv,
+    /// 1yz, then the final reply, of a transfer command; ABOR's too.
+    Transfer,
+}

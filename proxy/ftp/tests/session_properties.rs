@@ -1,0 +1,155 @@
+//! What holds for a session whatever client, backend, driver and clock do: see [`world`].
+
+mod world;
+
+use std::time::Duration;
+
+use ftpsgate_ftp::codec::LineError;
+use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use world::{Step, World};
+
+fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
+    prop_oneof![
+        Just((Mode::Plain, RequireTls::No)),
+        (
+            prop_oneof![Just(Mode::Explicit), Just(Mode::Implicit)],
+            prop_oneof![Just(RequireTls::Data), Just(RequireTls::Login), Just(RequireTls::No)]
+        ),
+    ]
+}
+
+/// What an orderly client, driver and backend do.
+fn orderly_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => any::<usize>().prop_map(Step::Command),
+        8 => (any::<usize>(), any::<usize>()).prop_map(|(which, how)| Step::Report(which, how)),
+        10 => any::<usize>().prop_map(Step::Answer),
+        4 => Just(Step::Pass(Duration::from_millis(700))),
+        1 => any::<bool>().prop_map(Step::PartialLine),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        40 => orderly_step(),
+        3 => any::<usize>().prop_map(Step::Lie),
+        1 => prop_oneof![
+            Just(LineError::TooLong), Just(LineError::Telnet), Just(LineError::Nul), Just(LineError::TlsRecord)
+        ].prop_map(Step::BadLine),
+        1 => any::<usize>().prop_map(Step::BackendFails),
+        1 => (0..100u64).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds))),
+        1 => any::<bool>().prop_map(Step::Stop),
+        1 => Just(Step::ClientCloses),
+    ]
+}
+
+/// How far a session is before the random steps begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Greeted,
+    LoggedIn,
+    Armed,
+    Downloading,
+    Uploading,
+}
+
+fn depth() -> impl Strategy<Value = Depth> {
+    prop_oneof![
+        Just(Depth::Greeted),
+        Just(Depth::LoggedIn),
+        Just(Depth::Armed),
+        Just(Depth::Downloading),
+        Just(Depth::Uploading),
+    ]
+}
+
+/// A session that got so far with orderly peers.
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
+    let mut world = World::new(mode, require_tls);
+    if depth >= Depth::LoggedIn {
+        let hello: &[&str] = match mode {
+            Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
+            Mode::Implicit | Mode::Plain => &["USER anna", "PASS canary"],
+        };
+        world.finish();
+        for command in hello {
+            world.say(command);
+            world.finish();
+        }
+    }
+    if depth >= Depth::Armed {
+        world.say("EPSV");
+        for step in [Step::Report(0, 0), Step::Answer(0), Step::Report(0, 0)] {
+            world.step(&step);
+        }
+    }
+    match depth {
+        Depth::Greeted | Depth::LoggedIn | Depth::Armed => {}
+        Depth::Downloading => world.say("RETR a"),
+        Depth::Uploading => world.say("STOR a"),
+    }
+    if depth > Depth::Armed {
+        world.step(&Step::Answer(0));
+        assert!(world.is_relaying());
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn everything_holds_whatever_happens(
+        depth in depth(),
+        listener in listener(),
+        steps in vec(any_step(), 0..80),
+    ) {
+        let mut world = world_at(depth, listener);
+        for step in &steps {
+            world.step(step);
+        }
+        world.finish();
+        // After the end nothing more comes, whatever happens.
+        world.step(&Step::Stop(true));
+        for step in &steps {
+            world.step(step);
+        }
+    }
+
+    #[test]
+    fn orderly_peers_get_every_answer_and_keep_their_session(
+        depth in depth(),
+        listener in listener(),
+        steps in vec(orderly_step(), 0..120),
+    ) {
+        let mut world = world_at(depth, listener);
+        // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
+        let mut passes = 0;
+        for step in &steps {
+            passes += usize::from(matches!(step, Step::Pass(_)));
+            if passes <= 12 || !matches!(step, Step::Pass(_)) {
+                world.step(step);
+            }
+        }
+        world.finish();
+        match world.closed_for {
+            None | Some(CloseReason::Quit | CloseReason::LoginAttempts | CloseReason::ClientViolation(_)) => {}
+            Some(
+                reason @ (CloseReason::ClientGone
+                | CloseReason::TlsFailed
+                | CloseReason::LoginTimeout
+                | CloseReason::IdleTimeout
+                | CloseReason::LineTimeout
+                | CloseReason::BackendUnavailable
+                | CloseReason::BackendGone
+                | CloseReason::BackendTimeout
+                | CloseReason::BackendViolation(_)
+                | CloseReason::NotResynchronised
+                | CloseReason::Draining),
+            ) => panic!("the session ended: {reason:?}"),
+        }
+    }
+}

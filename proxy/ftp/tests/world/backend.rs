@@ -1,0 +1,213 @@
+//! The backend: it answers what it is asked in order, in the ways in which servers do; or it lies.
+
+use std::collections::VecDeque;
+
+use ftpsgate_ftp::codec::{Command, Kind, Reply, ReplyError, Verb};
+use ftpsgate_ftp::session::{Direction, Now, Session};
+
+use super::client::direction;
+use super::driver::Driver;
+
+/// What it was asked and has not answered.
+#[derive(Debug, Default)]
+pub(super) struct Backend {
+    asked: VecDeque<Question>,
+    is_connected: bool,
+    has_lied: bool,
+    /// An ABOR is among what was asked, or was.
+    is_aborting: bool,
+    /// The latest transfer had a 2yz.
+    has_confirmed: bool,
+}
+
+#[derive(Debug)]
+enum Question {
+    Greeting,
+    Command(Command),
+    /// A transfer command whose 150 was said.
+    Begun(Direction),
+}
+
+const LIES: [(u16, &str); 24] = [
+    (100, "hm"),
+    (120, "later"),
+    (125, "begin"),
+    (150, "begin"),
+    (200, "ok"),
+    (220, "hello"),
+    (225, "nothing"),
+    (226, "done"),
+    (227, "(10,9,8,7,0,21)"),
+    (227, "(10,9,8,7,8,0)"),
+    (229, "(|||22|)"),
+    (229, "(|||2000|)"),
+    (230, "welcome"),
+    (250, "done"),
+    (331, "password"),
+    (332, "account"),
+    (350, "more"),
+    (421, "bye"),
+    (426, "aborted"),
+    (450, "busy"),
+    (500, "what"),
+    (502, "no"),
+    (530, "who"),
+    (550, "no"),
+];
+
+impl Backend {
+    pub(super) fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    pub(super) fn is_honest(&self) -> bool {
+        !self.has_lied
+    }
+
+    pub(super) fn has_confirmed(&self) -> bool {
+        self.has_confirmed
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.is_connected = true;
+        self.asked.push_back(Question::Greeting);
+    }
+
+    /// One at a time. A liar's session may believe that all is answered.
+    pub(super) fn take(&mut self, command: Command) {
+        assert!(self.is_connected, "a command for nobody: {command:?}");
+        if self.has_lied {
+            self.asked.clear();
+        }
+        assert!(self.asked.is_empty(), "{command:?} while {:?} is not answered", self.asked);
+        self.is_aborting = false;
+        if direction(command.verb()).is_some() {
+            self.has_confirmed = false;
+        }
+        self.asked.push_back(Question::Command(command));
+    }
+
+    /// ABOR while a transfer runs, and one NOOP behind it.
+    pub(super) fn take_out_of_turn(&mut self, command: Command) {
+        match command.verb() {
+            Verb::Abor => self.is_aborting = true,
+            Verb::Noop => assert!(self.is_aborting, "a marker without an abort"),
+            _ => panic!("out of turn: {command:?}"),
+        }
+        self.asked.push_back(Question::Command(command));
+    }
+
+    /// What a server might say now; nothing, if it is not asked or waits for data.
+    pub(super) fn answer(&mut self, choice: usize, driver: &Driver) -> Option<Reply> {
+        let is_aborted = self
+            .asked
+            .iter()
+            .any(|question| matches!(question, Question::Command(command) if command.verb() == Verb::Abor));
+        let pick = |replies: &[(u16, &str)]| {
+            let (code, text) = replies[choice % replies.len()];
+            Some(Reply::new(code, text))
+        };
+        let reply = match self.asked.pop_front()? {
+            Question::Greeting => pick(&[(220, "hello"), (220, "hi")]),
+            // The transfer's own end, or one reply for the transfer and its ABOR.
+            Question::Begun(_) if is_aborted => {
+                let skips = choice % 7 >= 4;
+                if skips {
+                    self.asked.pop_front();
+                }
+                pick(&[
+                    (426, "cut"),
+                    (226, "done"),
+                    (451, "cut"),
+                    (426, "cut"),
+                    (225, "ok"),
+                    (226, "ok"),
+                    (426, "cut"),
+                ])
+            }
+            Question::Begun(Direction::Download) => pick(&[(226, "done"), (250, "done"), (451, "disk")]),
+            Question::Begun(Direction::Upload) if driver.has_broken() => pick(&[(451, "disk"), (426, "cut")]),
+            Question::Begun(Direction::Upload) if driver.upload_has_ended() => {
+                pick(&[(226, "done"), (250, "done"), (452, "full")])
+            }
+            Question::Begun(Direction::Upload) if choice % 5 == 1 => pick(&[(452, "full")]),
+            question @ Question::Begun(Direction::Upload) => {
+                self.asked.push_front(question);
+                None
+            }
+            Question::Command(command) => self.answer_command(&command, choice, is_aborted),
+        }?;
+        self.has_confirmed |= confirms(&reply, driver);
+        Some(reply)
+    }
+
+    fn answer_command(&mut self, command: &Command, choice: usize, is_aborted: bool) -> Option<Reply> {
+        let pick = |replies: &[(u16, &str)]| {
+            let (code, text) = replies[choice % replies.len()];
+            Some(Reply::new(code, text))
+        };
+        if let Some(direction) = direction(command.verb()) {
+            let refuses = choice % 4 == 3;
+            if !refuses {
+                self.asked.push_front(Question::Begun(direction));
+            }
+            return if refuses {
+                pick(&[(550, "no"), (450, "no")])
+            } else {
+                pick(&[(150, "begin"), (125, "go")])
+            };
+        }
+        match command.verb() {
+            Verb::User => {
+                pick(&[(331, "password"), (331, "password"), (331, "password"), (230, "hi"), (530, "no")])
+            }
+            Verb::Pass => pick(&[(230, "hi"), (230, "hi"), (230, "hi"), (332, "account"), (530, "no")]),
+            Verb::Acct => pick(&[(230, "hi"), (530, "no")]),
+            Verb::Epsv => {
+                pick(&[(229, "(|||2000|)"), (229, "(|||2000|)"), (500, "what"), (229, "x"), (425, "no")])
+            }
+            Verb::Pasv => pick(&[(227, "(10,9,8,7,8,0)"), (227, "(10,9,8,7,8,0)"), (425, "no")]),
+            Verb::Rest if command.argument() == Some(b"0") => pick(&[(350, "ok")]),
+            Verb::Rest => pick(&[(350, "ok"), (350, "ok"), (502, "no")]),
+            Verb::Rnfr => pick(&[(350, "ok"), (550, "no")]),
+            Verb::Abor if is_aborted => pick(&[(226, "ok"), (225, "ok"), (500, "what")]),
+            Verb::Noop => pick(&[(200, "ok")]),
+            _ => {
+                let mut text = b"x ".to_vec();
+                text.extend_from_slice(command.argument_or_empty());
+                Some(Reply::new(if choice.is_multiple_of(3) { 250 } else { 550 }, text))
+            }
+        }
+    }
+
+    /// Anything.
+    pub(super) fn lie(&mut self, choice: usize, driver: &Driver) -> Option<Reply> {
+        if !self.is_connected {
+            return None;
+        }
+        self.has_lied = true;
+        let (code, text) = LIES[choice % LIES.len()];
+        let reply = Reply::new(code, text);
+        if reply.kind() != Kind::Preliminary {
+            self.asked.pop_front();
+        }
+        self.has_confirmed |= confirms(&reply, driver);
+        Some(reply)
+    }
+
+    pub(super) fn fail(&mut self, how: usize, session: &mut Session, now: Now) {
+        if self.is_connected {
+            self.has_lied = true;
+            match how % 3 {
+                0 => session.handle_upstream_closed(now),
+                1 => session.handle_reply_error(ReplyError::NoCode, now),
+                _ => session.handle_desynchronised(now),
+            }
+        }
+    }
+}
+
+/// Whether a reply can confirm a transfer: an upload's not before its end.
+fn confirms(reply: &Reply, driver: &Driver) -> bool {
+    reply.kind() == Kind::Completion && (!driver.is_uploading() || driver.upload_has_ended())
+}

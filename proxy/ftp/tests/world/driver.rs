@@ -1,0 +1,253 @@
+//! The driver: it does what it is asked, and reports it, sooner or later, well or badly.
+
+use std::net::SocketAddr;
+
+use ftpsgate_ftp::session::{
+    ControlTls, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamInfo,
+};
+
+use super::backend::Backend;
+
+/// What it was asked for and has not reported.
+#[derive(Debug, Default)]
+pub(super) struct Driver {
+    handshake: bool,
+    secured: bool,
+    connect: bool,
+    lease: Lease,
+    dial: Dial,
+    relay: Option<Direction>,
+    /// A complete download, whose end the client has not seen.
+    held: bool,
+    finishing: bool,
+    /// Of the latest relay.
+    end: Option<RelayEnd>,
+    source_ended: bool,
+    is_finished: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Lease {
+    #[default]
+    None,
+    Asked,
+    Open,
+    Used,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Dial {
+    #[default]
+    None,
+    Asked,
+    Done,
+}
+
+/// What may be reported.
+#[derive(Clone, Copy)]
+enum Report {
+    Handshake,
+    Connected,
+    Leased,
+    Dialled,
+    Relayed,
+    Finished,
+    Progress,
+    LeaseUsed,
+    LeaseExpired,
+}
+
+const ENDS: [RelayEnd; 13] = [
+    RelayEnd::Complete,
+    RelayEnd::Complete,
+    RelayEnd::Complete,
+    RelayEnd::Complete,
+    RelayEnd::NotConnected,
+    RelayEnd::TlsFailed,
+    RelayEnd::NotResumed,
+    RelayEnd::Truncated,
+    RelayEnd::ClientFailed,
+    RelayEnd::BackendFailed,
+    RelayEnd::Stalled,
+    RelayEnd::TooSlow,
+    RelayEnd::Violation,
+];
+
+impl Driver {
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_handshaking()
+            || self.connect
+            || self.lease == Lease::Asked
+            || self.dial == Dial::Asked
+            || self.relay.is_some()
+            || self.finishing
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.handshake
+    }
+
+    pub(super) fn is_relaying(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    pub(super) fn is_uploading(&self) -> bool {
+        self.relay == Some(Direction::Upload)
+    }
+
+    pub(super) fn take_secured(&mut self) -> bool {
+        std::mem::take(&mut self.secured)
+    }
+
+    /// Whether the latest relay moved all there was.
+    pub(super) fn is_complete(&self) -> bool {
+        self.end == Some(RelayEnd::Complete)
+    }
+
+    /// Whether the latest download's end was taken by the client.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Whether a backend may honestly confirm an upload.
+    pub(super) fn upload_has_ended(&self) -> bool {
+        self.is_complete() || self.source_ended
+    }
+
+    /// Whether the backend's own data connection broke.
+    pub(super) fn has_broken(&self) -> bool {
+        self.end == Some(RelayEnd::BackendFailed)
+    }
+
+    pub(super) fn handshake(&mut self) {
+        assert!(!std::mem::replace(&mut self.handshake, true), "two handshakes");
+    }
+
+    pub(super) fn connect(&mut self) {
+        assert!(!std::mem::replace(&mut self.connect, true), "two connections to the backend");
+    }
+
+    pub(super) fn lease(&mut self) {
+        assert_eq!(self.lease, Lease::None, "two leases");
+        assert_eq!(self.relay, None, "a lease in mid-transfer");
+        self.lease = Lease::Asked;
+    }
+
+    pub(super) fn dial(&mut self, port: u16) {
+        assert!(port >= 1024, "a privileged port is dialled");
+        assert_eq!(self.dial, Dial::None, "two data connections to the backend");
+        self.dial = Dial::Asked;
+    }
+
+    pub(super) fn discard(&mut self) {
+        self.lease = Lease::None;
+        self.dial = Dial::None;
+        self.relay = None;
+        self.held = false;
+        self.finishing = false;
+    }
+
+    pub(super) fn start(&mut self, direction: Direction) {
+        let has_lease = matches!(self.lease, Lease::Open | Lease::Used);
+        assert!(has_lease && self.dial == Dial::Done, "a relay without its two connections: {self:?}");
+        self.lease = Lease::None;
+        self.dial = Dial::None;
+        self.relay = Some(direction);
+        self.end = None;
+        self.source_ended = false;
+        self.is_finished = false;
+    }
+
+    pub(super) fn finish(&mut self) {
+        assert!(std::mem::take(&mut self.held), "only a complete download is finished");
+        self.finishing = true;
+    }
+
+    /// Reports one of the things that are under way. 0, 0 is always the good end of one that must come.
+    pub(super) fn report(
+        &mut self,
+        which: usize,
+        how: usize,
+        session: &mut Session,
+        backend: &mut Backend,
+        now: Now,
+    ) {
+        let mut reports = Vec::new();
+        let mut may = |condition: bool, report| reports.extend(condition.then_some(report));
+        may(self.handshake, Report::Handshake);
+        may(self.connect, Report::Connected);
+        may(self.lease == Lease::Asked, Report::Leased);
+        may(self.dial == Dial::Asked, Report::Dialled);
+        may(self.relay.is_some(), Report::Relayed);
+        may(self.finishing, Report::Finished);
+        may(self.relay.is_some(), Report::Progress);
+        may(self.lease == Lease::Open, Report::LeaseUsed);
+        may(self.lease == Lease::Open, Report::LeaseExpired);
+        if reports.is_empty() {
+            return;
+        }
+        let is_good = !how.is_multiple_of(8) || how == 0;
+        match reports[which % reports.len()] {
+            Report::Handshake => {
+                self.handshake = false;
+                if is_good {
+                    self.secured = true;
+                    session.handle_tls_established(tls(), now);
+                } else if backend.is_honest() || how.is_multiple_of(16) {
+                    session.handle_plaintext_injection();
+                } else {
+                    session.handle_tls_failed();
+                }
+            }
+            Report::Connected => {
+                self.connect = false;
+                if is_good || backend.is_honest() {
+                    backend.connect();
+                    let server = SocketAddr::from(([198, 51, 100, 3], 21));
+                    session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
+                } else {
+                    session.handle_upstream_failed();
+                }
+            }
+            Report::Leased => {
+                self.lease = if is_good { Lease::Open } else { Lease::None };
+                let address = SocketAddr::from(([203, 0, 113, 1], 61000));
+                session.handle_port_leased(if is_good { Ok(address) } else { Err(PortError::NoneFree) }, now);
+            }
+            Report::Dialled => {
+                self.dial = if is_good { Dial::Done } else { Dial::None };
+                session.handle_backend_dialled(is_good, now);
+            }
+            Report::Relayed => {
+                let end = ENDS[how % ENDS.len()];
+                let direction = self.relay.take();
+                self.end = Some(end);
+                self.held = direction == Some(Direction::Download) && end == RelayEnd::Complete;
+                session.handle_relay_finished(RelayReport { bytes: 9, end, tls: None }, now);
+            }
+            Report::Finished => {
+                self.finishing = false;
+                self.is_finished = is_good;
+                session.handle_download_finished(is_good, now);
+            }
+            Report::Progress => {
+                self.source_ended |= how % 2 == 1;
+                session.handle_progress(7, self.source_ended);
+            }
+            Report::LeaseUsed => self.lease = Lease::Used,
+            Report::LeaseExpired => {
+                self.lease = Lease::None;
+                session.handle_lease_expired(now);
+            }
+        }
+    }
+}
+
+fn tls() -> ControlTls {
+    ControlTls {
+        server_name: None,
+        version: "1.3",
+        suite: "TLS13_AES_256_GCM_SHA384".into(),
+        client_certificate: None,
+    }
+}

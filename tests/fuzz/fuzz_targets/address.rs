@@ -1,0 +1,4 @@
+//! Addresses in PORT, EPRT, 227 and 229.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::address(data));

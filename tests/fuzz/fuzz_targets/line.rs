@@ -1,0 +1,4 @@
+//! Command lines from any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::line(data));

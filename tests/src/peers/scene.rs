@@ -1,0 +1,161 @@
+//! One client before one server, and a folder on each side.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::clients::{ClientKind, Login, Protection, Step};
+use super::process::{Outcome, Running};
+use super::servers::{Server, ServerKind, USER};
+use crate::gateway::{CANARY, Event, Gateway, GatewayOptions, ListenerOptions, wait_until};
+
+/// A client, a server, and what stands between them.
+#[derive(Debug)]
+pub struct Scene {
+    client: ClientKind,
+    server: Arc<Server>,
+    login: Login,
+    /// The folder of this scene below the server's root.
+    folder: String,
+    /// The client's side.
+    scratch: TempDir,
+    /// What stands between them, if anything does.
+    gateway: Option<Gateway>,
+}
+
+impl Scene {
+    /// The client talks plain FTP to the server itself: what fails here is not the gateway's fault.
+    pub fn direct(client: ClientKind, server: ServerKind) -> Self {
+        let server = Server::shared(server, CANARY);
+        let address = server.address();
+        Self::new(client, server, address, Protection::Off)
+    }
+
+    /// The client talks to a gateway of its own, whose `[tls.default]` has the lines `tls_keys`.
+    ///
+    /// # Panics
+    ///
+    /// If the gateway does not start.
+    pub fn through_gateway(
+        client: ClientKind,
+        server: ServerKind,
+        protection: Protection,
+        tls_keys: &str,
+    ) -> Self {
+        let server = Server::shared(server, CANARY);
+        let listener = match protection {
+            Protection::Off => ListenerOptions::plain("door"),
+            Protection::Explicit(_) => ListenerOptions::explicit("door"),
+            Protection::Implicit(_) => ListenerOptions::implicit("door"),
+        };
+        let options = GatewayOptions::new(server.address()).listener(listener).tls_keys(tls_keys);
+        let gateway = Gateway::start(options);
+        let mut scene = Self::new(client, server, gateway.address("door"), protection);
+        fs::write(&scene.login.ca_file, gateway.ca_root_pem()).expect("the scratch folder can be written");
+        scene.gateway = Some(gateway);
+        scene
+    }
+
+    /// Which client it is.
+    pub fn client(&self) -> ClientKind {
+        self.client
+    }
+
+    /// Which server it is.
+    pub fn server(&self) -> ServerKind {
+        self.server.kind()
+    }
+
+    /// A file on the client's side.
+    pub fn local(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// A file of the scene's folder, as the client names it.
+    pub fn remote(&self, name: &str) -> String {
+        format!("/{}/{name}", self.folder)
+    }
+
+    /// The scene's folder, as the client names it.
+    pub fn remote_folder(&self) -> String {
+        format!("/{}", self.folder)
+    }
+
+    /// A file of the scene's folder, where the server keeps it.
+    pub fn stored(&self, name: &str) -> PathBuf {
+        self.server.root().join(&self.folder).join(name)
+    }
+
+    /// Starts a session that does all of `steps`.
+    pub fn start(&self, steps: &[Step]) -> Running {
+        self.start_as(&self.login, steps)
+    }
+
+    /// One session that does all of `steps`, and has to succeed.
+    ///
+    /// # Panics
+    ///
+    /// If the client fails, or was killed at its deadline.
+    pub fn run(&self, steps: &[Step]) {
+        let outcome = self.start(steps).finish();
+        assert!(outcome.succeeded(), "{} failed: {outcome}", self.client);
+    }
+
+    /// One session, whose outcome is for the caller to judge.
+    pub fn attempt(&self, steps: &[Step]) -> Outcome {
+        self.start(steps).finish()
+    }
+
+    /// The same with another password.
+    pub fn attempt_with_password(&self, password: &str, steps: &[Step]) -> Outcome {
+        let login = Login { password: password.to_owned(), ..self.login.clone() };
+        self.start_as(&login, steps).finish()
+    }
+
+    /// What the gateway logged at the end of each of `count` transfers.
+    ///
+    /// # Panics
+    ///
+    /// If there is no gateway, or it has not logged that many in time.
+    pub fn transfers(&self, count: usize) -> Vec<Event> {
+        let gateway = self.gateway.as_ref().expect("the gateway logs its transfers");
+        let finished = || gateway.events().into_iter().filter(|event| event.is(TRANSFER_FINISHED));
+        wait_until("all transfers have ended", || finished().count() >= count);
+        finished().collect()
+    }
+
+    fn new(client: ClientKind, server: Arc<Server>, address: SocketAddr, protection: Protection) -> Self {
+        let scratch =
+            tempfile::Builder::new().prefix("ftpsgate-client-").tempdir().expect("a scratch folder");
+        let login = Login {
+            address,
+            protection,
+            ca_file: scratch.path().join("ca.pem"),
+            user: USER.to_owned(),
+            password: CANARY.to_owned(),
+        };
+        let folder = server.make_folder();
+        Self { client, server, login, folder, scratch, gateway: None }
+    }
+
+    fn start_as(&self, login: &Login, steps: &[Step]) -> Running {
+        Running::start(self.client.command(login, steps, self.scratch.path()), SESSION_PATIENCE)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // Big files need not wait for the last test; what is left goes with the server's folder.
+        let _ = fs::remove_dir_all(self.stored(""));
+    }
+}
+
+/// The message with which the gateway logs the end of a transfer.
+const TRANSFER_FINISHED: &str = "transfer finished";
+
+/// The longest session moves 300 files both ways, on a busy machine.
+const SESSION_PATIENCE: Duration = Duration::from_secs(240);
