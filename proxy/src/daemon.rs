@@ -40,7 +40,6 @@ pub async fn serve(
     inherited: Inherited,
     started: impl AsyncFnOnce(&Server),
 ) -> Result<(), DaemonError> {
-    raise_descriptor_limit();
     let mut signals = Signals::new()?;
     raise_descriptor_limit();
     let server = Server::start(config, inherited).await?;
@@ -71,15 +70,6 @@ pub async fn serve(
     }
     info!("stopped");
     Ok(())
-}
-
-/// A session needs up to six descriptors; the soft limit is often 1,024 where the hard one is far higher.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, "the limit of open files cannot be raised");
-    }
 }
 
 async fn reload(server: &Server, source: Option<&Source>) {

@@ -233,6 +233,7 @@ impl Driver {
                     // Whoever only looks whether the port is open: scanners, balancers.
                     HandshakeError::ClosedBefore => debug!(client = %self.client, %error, "no tls handshake"),
                     HandshakeError::ClosedDuring
+                    | HandshakeError::Reset
                     | HandshakeError::Tls(_)
                     | HandshakeError::Deadline
                     | HandshakeError::Io(_) => warn!(client = %self.client, %error, "tls handshake failed"),

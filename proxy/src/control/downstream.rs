@@ -112,8 +112,8 @@ impl Downstream {
     }
 
     /// Goes on under TLS, with nothing left of what was before.
-    pub fn secure(&mut self, stream: TlsStream<TcpStream>) {
-        *self = Self { stream: Stream::Tls(Box::new(stream)), ..Self::gone(self.line_bytes_max) };
+    pub fn secure(&mut self, stream: Box<TlsStream<TcpStream>>) {
+        *self = Self { stream: Stream::Tls(stream), ..Self::gone(self.line_bytes_max) };
     }
 
     fn gone(line_bytes_max: usize) -> Self {

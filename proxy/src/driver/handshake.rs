@@ -28,7 +28,7 @@ pub(super) struct Secured {
     /// For the session's data connections.
     pub(super) tls: SessionTls,
     /// The control connection.
-    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) stream: Box<TlsStream<TcpStream>>,
     /// What was agreed on.
     pub(super) control: ControlTls,
 }
@@ -70,5 +70,5 @@ async fn secure(
         suite: suite_name(control.suite),
         client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
     };
-    Ok(Secured { tls, stream, control })
+    Ok(Secured { tls, stream: Box::new(stream), control })
 }
