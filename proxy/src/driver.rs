@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
@@ -58,7 +58,7 @@ struct Driver {
 enum Event {
     Client(ClientLine),
     ClientWritten(io::Result<()>),
-    Secured(Result<Secured, HandshakeError>),
+    Secured(Result<Box<Secured>, HandshakeError>),
     Server(ServerReply),
     ServerWritten(io::Result<()>),
     Connected(io::Result<TcpStream>),
@@ -220,23 +220,24 @@ impl Driver {
         }
     }
 
-    fn handle_secured(&mut self, secured: Result<Secured, HandshakeError>) {
+    fn handle_secured(&mut self, secured: Result<Box<Secured>, HandshakeError>) {
         self.securing = None;
         match secured {
-            Ok(Secured { tls, stream, control }) => {
+            Ok(secured) => {
+                let Secured { tls, stream, control } = *secured;
                 self.downstream.secure(stream);
                 self.data.tls = Some(Arc::new(tls));
                 self.session.handle_tls_established(control, self.now());
             }
             Err(error) => {
                 match error {
-                    // Whoever only looks whether the port is open: scanners, balancers.
-                    HandshakeError::ClosedBefore => debug!(client = %self.client, %error, "no tls handshake"),
-                    HandshakeError::ClosedDuring
-                    | HandshakeError::Reset
-                    | HandshakeError::Tls(_)
-                    | HandshakeError::Deadline
-                    | HandshakeError::Io(_) => warn!(client = %self.client, %error, "tls handshake failed"),
+                    // Scanners and balancers that only look whether the port is open, too.
+                    HandshakeError::ClosedBefore | HandshakeError::ClosedDuring | HandshakeError::Reset => {
+                        info!(client = %self.client, %error, "tls handshake failed");
+                    }
+                    HandshakeError::Tls(_) | HandshakeError::Deadline | HandshakeError::Io(_) => {
+                        warn!(client = %self.client, %error, "tls handshake failed")
+                    }
                 }
                 self.session.handle_tls_failed();
             }
@@ -263,7 +264,7 @@ impl Driver {
                         self.session.handle_reply(reply, self.now());
                     }
                     Some(Err(Unsolicited { goodbye: None })) => {
-                        self.session.handle_desynchronised(self.now())
+                        self.session.handle_desynchronised(self.now());
                     }
                     Some(Ok(())) | None => {}
                 }

@@ -211,7 +211,7 @@ impl Gateway {
         status
     }
 
-    /// Resident memory of the process in bytes.
+    /// Resident memory of the process in bytes, without the pages of its binary.
     ///
     /// # Panics
     ///
@@ -219,13 +219,13 @@ impl Gateway {
     pub fn resident_bytes(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process lives");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says VmRSS");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux says RssAnon");
         let kibibytes: u64 = line
             .split_ascii_whitespace()
             .nth(1)
-            .expect("VmRSS has a value")
+            .expect("RssAnon has a value")
             .parse()
-            .expect("VmRSS is a number");
+            .expect("RssAnon is a number");
         kibibytes * 1024
     }
 

@@ -18,7 +18,8 @@ fn script() -> Script {
         .on("RETR", |session, argument| match argument {
             b"stalled" => {
                 let mut data = session.start_transfer()?;
-                data.send(&[7; 1000])?;
+                // The gateway may have aborted it already.
+                let _ = data.send(&[7; 1000]);
                 session.answer_abort(data)
             }
             b"endless" => {
@@ -176,16 +177,21 @@ fn sessions_that_wait_use_no_processor_time() {
 }
 
 #[test]
-fn a_client_that_does_not_read_costs_little_and_ends_at_a_deadline() {
+fn clients_that_do_not_read_cost_little_and_end_at_a_deadline() {
     let scene = Scene::start_with(script(), |options| options.backend_keys(r#"reply_timeout = "1s""#));
-    let before = scene.gateway.resident_bytes();
-    let mut clients: Vec<Client> = (0..4).map(|_| scene.plain_client()).collect();
-    for client in &mut clients {
+    let unread = || {
+        let mut client = scene.plain_client();
         client.send_bytes(&b"HELP\r\n".repeat(500));
-    }
-    scene.server.record().wait_disconnected(clients.len());
+        client
+    };
+    let first = unread();
+    scene.server.record().wait_disconnected(1);
+    let before = scene.gateway.resident_bytes();
+    let clients: Vec<Client> = (0..16).map(|_| unread()).collect();
+    scene.server.record().wait_disconnected(1 + clients.len());
     let grown = scene.gateway.resident_bytes().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} bytes");
+    assert!(grown < 16 * (512 << 10), "{grown} bytes");
+    drop(first);
 }
 
 #[test]

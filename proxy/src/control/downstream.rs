@@ -22,6 +22,8 @@ use super::output::Output;
 pub struct Downstream {
     stream: Stream,
     lines: LineDecoder,
+    /// That part of a line is held was told already.
+    is_partial_told: bool,
     line_bytes_max: usize,
     output: Output,
 }
@@ -75,6 +77,7 @@ impl Downstream {
         Self {
             stream: Stream::Plain(stream),
             lines: LineDecoder::new(line_bytes_max),
+            is_partial_told: false,
             line_bytes_max,
             output: Output::default(),
         }
@@ -112,14 +115,15 @@ impl Downstream {
     }
 
     /// Goes on under TLS, with nothing left of what was before.
-    pub fn secure(&mut self, stream: Box<TlsStream<TcpStream>>) {
-        *self = Self { stream: Stream::Tls(stream), ..Self::gone(self.line_bytes_max) };
+    pub fn secure(&mut self, stream: TlsStream<TcpStream>) {
+        *self = Self { stream: Stream::Tls(Box::new(stream)), ..Self::gone(self.line_bytes_max) };
     }
 
     fn gone(line_bytes_max: usize) -> Self {
         Self {
             stream: Stream::Gone,
             lines: LineDecoder::new(line_bytes_max),
+            is_partial_told: false,
             line_bytes_max,
             output: Output::default(),
         }
@@ -132,7 +136,12 @@ impl Downstream {
 
     fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<ClientLine> {
         if let Some(line) = self.lines.next_line() {
+            self.is_partial_told = false;
             return Poll::Ready(ClientLine::Line(line));
+        }
+        // The beginning of a line may have come with the end of the one before it.
+        if !self.lines.is_empty() && !std::mem::replace(&mut self.is_partial_told, true) {
+            return Poll::Ready(ClientLine::Partial(true));
         }
         let mut space = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut space);
@@ -147,14 +156,15 @@ impl Downstream {
         }
         self.lines.feed(buffer.filled());
         Poll::Ready(match self.lines.next_line() {
-            Some(line) => ClientLine::Line(line),
-            None => ClientLine::Partial(!self.lines.is_empty()),
+            Some(line) => {
+                self.is_partial_told = false;
+                ClientLine::Line(line)
+            }
+            None => {
+                self.is_partial_told = !self.lines.is_empty();
+                ClientLine::Partial(self.is_partial_told)
+            }
         })
-    }
-
-    /// Whether part of a line is held.
-    pub fn holds_partial_line(&self) -> bool {
-        !self.lines.is_empty()
     }
 
     /// Says something; [`Downstream::flush`] writes it.
@@ -236,7 +246,39 @@ impl Stream {
 #[error("plaintext behind AUTH")]
 pub struct PlaintextInjection;
 
-/// Two of the longest replies.
-const OUTPUT_BYTES_MAX: usize = 128 * 1024;
+/// Some replies; one of the longest may come on top.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 /// What a client may still send after its last reply.
 const DISCARD_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Downstream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, Downstream::plain(listener.accept().await.unwrap().0, 4096))
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_a_line_shows_behind_the_end_of_another() {
+        let (mut client, mut downstream) = pair().await;
+        client.write_all(b"NOOP\r\nPW").await.unwrap();
+        assert!(matches!(downstream.next_line().await, ClientLine::Line(Ok(line)) if line == b"NOOP"));
+        assert!(matches!(downstream.next_line().await, ClientLine::Partial(true)));
+        client.write_all(b"D\r\n").await.unwrap();
+        assert!(matches!(downstream.next_line().await, ClientLine::Line(Ok(line)) if line == b"PWD"));
+        client.shutdown().await.unwrap();
+        assert!(matches!(downstream.next_line().await, ClientLine::Ended));
+    }
+
+    #[tokio::test]
+    async fn bytes_behind_auth_are_found_before_the_reactor_has_heard_of_them() {
+        let (client, mut downstream) = pair().await;
+        assert_eq!(client.try_write(b"USER anna\r\n").unwrap(), 11);
+        assert!(downstream.drain().is_err(), "nothing was awaited in between");
+    }
+}

@@ -21,14 +21,14 @@ use crate::service::Service;
 use crate::tls::{HandshakeError, SessionTls};
 
 /// A handshake under way. Dropping it closes the connection.
-pub(super) type Securing = Pin<Box<dyn Future<Output = Result<Secured, HandshakeError>> + Send>>;
+pub(super) type Securing = Pin<Box<dyn Future<Output = Result<Box<Secured>, HandshakeError>> + Send>>;
 
-/// What comes of it.
+/// What comes of it; boxed, since it is large and the loop that hears of it is to stay small.
 pub(super) struct Secured {
     /// For the session's data connections.
     pub(super) tls: SessionTls,
     /// The control connection.
-    pub(super) stream: Box<TlsStream<TcpStream>>,
+    pub(super) stream: TlsStream<TcpStream>,
     /// What was agreed on.
     pub(super) control: ControlTls,
 }
@@ -54,7 +54,7 @@ async fn secure(
     service: &Service,
     stream: TcpStream,
     dialled: SocketAddr,
-) -> Result<Secured, HandshakeError> {
+) -> Result<Box<Secured>, HandshakeError> {
     let offered = service.tls.as_ref().expect("a listener that offers TLS has a profile");
     let dialled = dialled.ip().to_canonical();
     let resolver = Arc::new(SessionResolver::new(Arc::clone(&offered.certificates), dialled));
@@ -70,5 +70,5 @@ async fn secure(
         suite: suite_name(control.suite),
         client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
     };
-    Ok(Secured { tls, stream: Box::new(stream), control })
+    Ok(Box::new(Secured { tls, stream, control }))
 }
