@@ -94,14 +94,16 @@ async fn introduce(config: &Config, server: &Server) {
     }
     let [explicit, implicit] = ports;
     if let Some(authority) = server.authority().await {
-        let ca_file = authority.directory().join("root.pem").display().to_string();
         let fingerprint = authority.fingerprint().to_string();
         let trust =
-            Trust { ca_file: &ca_file, host: "localhost", explicit, implicit, fingerprint: &fingerprint };
-        say(&format!("\n{}", trust.instructions()));
+            Trust { ca_file: CA_FILE, host: "localhost", explicit, implicit, fingerprint: &fingerprint };
+        say(&format!("\n{}\nThe CA's certificate: ftpsgate ca root > {CA_FILE}\n", trust.instructions()));
     }
     say(&format!("\nThe same as a configuration file:\n\n{}\n", config::to_toml(config)));
 }
+
+/// How the instructions call the CA's certificate.
+const CA_FILE: &str = "ftpsgate-ca.pem";
 
 const AFTER_HELP: &str = "\
 Examples:

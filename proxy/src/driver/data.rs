@@ -14,7 +14,7 @@ use ftpsgate_ftp::codec::Protection;
 use ftpsgate_ftp::session::{DataTls, Direction, PortError, RelayEnd, RelayOrder, RelayReport};
 use rustls::ProtocolVersion;
 use tokio::net::TcpStream;
-use tracing::debug;
+use tracing::{Instrument, debug, info_span};
 
 use crate::backend;
 use crate::config::UploadEnd;
@@ -132,13 +132,18 @@ impl DataPlane {
             unreachable!("a relay without its two connections");
         };
         let progress = Arc::new(Progress::default());
+        let span = info_span!(
+            "transfer",
+            verb = order.command.verb().name(),
+            path = order.command.argument().map(|path| path.escape_ascii().to_string()),
+        );
         let transfer = Transfer {
             service: Arc::clone(&self.service),
             tls: self.tls.clone(),
             order,
             progress: Arc::clone(&progress),
         };
-        self.relay = Some(Box::pin(transfer.run(arrival, backend)));
+        self.relay = Some(Box::pin(transfer.run(arrival, backend).instrument(span)));
         self.progress = Some(progress);
     }
 

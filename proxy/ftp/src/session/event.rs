@@ -56,6 +56,8 @@ pub enum Action {
 /// How to run one relay. Holding it proves that policy allowed the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayOrder {
+    /// The transfer command, for the records.
+    pub command: Command,
     /// Where the bytes go.
     pub direction: Direction,
     /// Of the client's leg.

@@ -232,6 +232,7 @@ impl Session {
                     running.unique_name = unique_name(reply.last_text());
                 }
                 let order = RelayOrder {
+                    command: running.command.clone(),
                     direction: running.direction,
                     protection: self.security.protection(),
                     permit: running.permit.clone(),
