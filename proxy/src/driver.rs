@@ -3,6 +3,7 @@
 //! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
 
 mod data;
+mod handshake;
 mod record;
 
 use std::io;
@@ -11,20 +12,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_certs::{SessionResolver, subject_of};
 use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, ControlTls, Now, Session, UpstreamInfo};
-use tokio::io::AsyncWriteExt;
+use ftpsgate_ftp::session::{Action, Client, Now, Session, UpstreamInfo};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
 
-use crate::control::{ClientLine, Downstream, ServerReply, Upstream};
+use crate::control::{ClientLine, Downstream, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
-use crate::tls::{HandshakeError, SessionTls};
+use crate::tls::HandshakeError;
 use data::{DataEvent, DataPlane};
+use handshake::{Secured, Securing};
 
 /// What the process as a whole is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,8 @@ struct Driver {
     service: Arc<Service>,
     session: Session,
     downstream: Downstream,
+    /// The TLS handshake with the client, which has the socket meanwhile.
+    securing: Option<Securing>,
     upstream: Option<Upstream>,
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
     data: DataPlane,
@@ -56,6 +58,7 @@ struct Driver {
 enum Event {
     Client(ClientLine),
     ClientWritten(io::Result<()>),
+    Secured(Result<Secured, HandshakeError>),
     Server(ServerReply),
     ServerWritten(io::Result<()>),
     Connected(io::Result<TcpStream>),
@@ -80,6 +83,7 @@ pub async fn run(
     let driver = Driver {
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
+        securing: None,
         upstream: None,
         connecting: None,
         data: DataPlane::new(Arc::clone(&service), address, dialled),
@@ -96,7 +100,7 @@ impl Driver {
     async fn drive(mut self) {
         loop {
             while let Some(action) = self.session.poll_action() {
-                self.perform(action).await;
+                self.perform(action);
             }
             self.record();
             if self.session.is_closed() {
@@ -112,12 +116,25 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, upstream, connecting, data, stage, .. } = self;
-        // A stream is read or written at one time, not both: what is written is small, and comes first.
+        let Self { downstream, securing, upstream, connecting, data, stage, .. } = self;
+        // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
+        // before everything that a peer could do without end.
         select! {
             biased;
             Ok(()) = stage.changed() => Event::Stage,
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Deadline,
             event = data.next_event() => Event::Data(event),
+            secured = async {
+                match securing {
+                    Some(job) => job.await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Secured(secured),
             event = async {
                 match upstream {
                     Some(upstream) if upstream.has_output() => Event::ServerWritten(upstream.flush().await),
@@ -140,12 +157,6 @@ impl Driver {
                     std::future::pending().await
                 }
             } => event,
-            () = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Deadline,
         }
     }
 
@@ -165,9 +176,11 @@ impl Driver {
             Event::Client(ClientLine::Partial(is_partial)) => {
                 self.session.handle_line_progress(is_partial, now);
             }
+            Event::Client(ClientLine::Ended) => self.session.handle_downstream_ended(now),
             Event::Client(ClientLine::Closed) => self.session.handle_downstream_closed(now),
             Event::ClientWritten(Ok(())) | Event::ServerWritten(Ok(())) => {}
             Event::ClientWritten(Err(_)) => self.session.handle_downstream_closed(now),
+            Event::Secured(secured) => self.handle_secured(secured),
             Event::Server(Some(Ok(reply))) => self.session.handle_reply(reply, now),
             Event::Server(Some(Err(error))) => self.session.handle_reply_error(error, now),
             Event::Server(None) | Event::ServerWritten(Err(_)) => {
@@ -207,19 +220,52 @@ impl Driver {
         }
     }
 
-    async fn perform(&mut self, action: Action) {
+    fn handle_secured(&mut self, secured: Result<Secured, HandshakeError>) {
+        self.securing = None;
+        match secured {
+            Ok(Secured { tls, stream, control }) => {
+                self.downstream.secure(stream);
+                self.data.tls = Some(Arc::new(tls));
+                self.session.handle_tls_established(control, self.now());
+            }
+            Err(error) => {
+                match error {
+                    // Whoever only looks whether the port is open: scanners, balancers.
+                    HandshakeError::ClosedBefore => debug!(client = %self.client, %error, "no tls handshake"),
+                    HandshakeError::ClosedDuring
+                    | HandshakeError::Reset
+                    | HandshakeError::Tls(_)
+                    | HandshakeError::Deadline
+                    | HandshakeError::Io(_) => warn!(client = %self.client, %error, "tls handshake failed"),
+                }
+                self.session.handle_tls_failed();
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
         match action {
             Action::Reply(reply) => self.downstream.reply(&reply),
-            Action::UpgradeDownstream(reply) => self.upgrade(reply).await,
-            Action::AcceptTls => self.accept_tls().await,
+            Action::UpgradeDownstream(reply) => self.upgrade(reply),
+            Action::AcceptTls => match self.downstream.take_unread() {
+                Some(stream) => {
+                    self.securing = Some(handshake::at_once(Arc::clone(&self.service), stream, self.dialled));
+                }
+                None => self.session.handle_tls_failed(),
+            },
             Action::ConnectUpstream => {
                 let backend = Arc::clone(&self.service.backend);
                 self.connecting = Some(Box::pin(async move { backend.dial().await }));
             }
             Action::SendUpstream(command) => {
-                let sent = self.upstream.as_mut().map(|upstream| upstream.send(&command));
-                if let Some(Err(_)) = sent {
-                    self.session.handle_desynchronised(self.now());
+                match self.upstream.as_mut().map(|upstream| upstream.send(&command)) {
+                    Some(Err(Unsolicited { goodbye: Some(reply) })) => {
+                        self.session.handle_reply(reply, self.now());
+                    }
+                    Some(Err(Unsolicited { goodbye: None })) => {
+                        self.session.handle_desynchronised(self.now())
+                    }
+                    Some(Ok(())) | None => {}
                 }
             }
             Action::AbortUpstream(command) => {
@@ -244,63 +290,15 @@ impl Driver {
         }
     }
 
-    /// AUTH: the 234 in clear, then TLS; nothing may have been said in between.
-    async fn upgrade(&mut self, reply: Reply) {
-        let patience = self.service.listener.handshake_timeout;
-        if !matches!(timeout(patience, self.downstream.flush()).await, Ok(Ok(()))) {
-            return self.session.handle_tls_failed();
-        }
+    /// AUTH: nothing may have been said behind it.
+    fn upgrade(&mut self, reply: Reply) {
         match self.downstream.drain() {
             Ok(drained) => {
-                let mut stream = drained.into_inner();
-                match timeout(patience, stream.write_all(&reply.encode())).await {
-                    Ok(Ok(())) => self.handshake(stream).await,
-                    Ok(Err(_)) | Err(_) => self.session.handle_tls_failed(),
-                }
+                let service = Arc::clone(&self.service);
+                self.securing = Some(handshake::after(reply, service, drained, self.dialled));
             }
             Err(_) => self.session.handle_plaintext_injection(),
         }
-    }
-
-    /// Implicit: TLS before anything is said.
-    async fn accept_tls(&mut self) {
-        match self.downstream.take_unread() {
-            Some(stream) => self.handshake(stream).await,
-            None => self.session.handle_tls_failed(),
-        }
-    }
-
-    async fn handshake(&mut self, stream: TcpStream) {
-        match self.secure(stream).await {
-            Ok((tls, control)) => {
-                self.data.tls = Some(Arc::new(tls));
-                self.session.handle_tls_established(control, self.now());
-            }
-            Err(error) => {
-                warn!(client = %self.client, error = %error, "tls handshake failed");
-                self.session.handle_tls_failed();
-            }
-        }
-    }
-
-    async fn secure(&mut self, stream: TcpStream) -> Result<(SessionTls, ControlTls), HandshakeError> {
-        let service_tls = self.service.tls.clone().expect("a listener that offers TLS has a profile");
-        let dialled = self.dialled.ip().to_canonical();
-        let resolver = Arc::new(SessionResolver::new(service_tls.certificates, dialled));
-        let tls = SessionTls::new(service_tls.profile, Arc::clone(&resolver) as _)?;
-        let accepted = tls.accept_control(stream, self.service.listener.handshake_timeout).await;
-        if let Some(error) = resolver.refused() {
-            warn!(%error, "no certificate for this client");
-        }
-        let (stream, control) = accepted?;
-        self.downstream.secure(stream);
-        let control = ControlTls {
-            server_name: control.sni,
-            version: data::version_name(control.version),
-            suite: data::suite_name(control.suite),
-            client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
-        };
-        Ok((tls, control))
     }
 
     fn record(&mut self) {
@@ -311,6 +309,7 @@ impl Driver {
 
     async fn close(mut self) {
         self.data.discard();
+        self.securing = None;
         let upstream = self.upstream.take();
         let farewell = async {
             if let Some(upstream) = upstream {

@@ -1,13 +1,16 @@
 //! Accepting clients: admit, spawn, never wait for one of them.
 
-use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ftpsgate_ftp::codec::Reply;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -52,24 +55,54 @@ impl Drop for Place {
     }
 }
 
-/// Accepts clients until the task is dropped.
+/// Accepts clients until the task is dropped or the socket is shut down.
 pub async fn accept(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     gate: Arc<Gate>,
     sessions: TaskTracker,
     stage: watch::Receiver<Stage>,
 ) {
+    let mut spare = Spare::take(&socket);
+    let mut is_exhausted = false;
     loop {
         match socket.accept().await {
-            Ok((stream, client)) => admit(stream, client, &gate, &sessions, &stage),
-            Err(error) => {
-                // Out of descriptors or memory: what is open must get a chance to close. Everything else concerns
-                // one client that has gone already.
-                if is_exhaustion(&error) {
-                    warn!(%error, "cannot accept clients; pausing");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            Ok((stream, client)) => {
+                admit(stream, client, &gate, &sessions, &stage);
+                is_exhausted = false;
             }
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    if !is_exhausted {
+                        warn!(%error, "out of resources: clients are turned away");
+                        is_exhausted = true;
+                    }
+                    spare.turn_one_away(&socket, gate.service.load().listener.mode);
+                    // What is open must get a chance to close.
+                    tokio::time::sleep(PAUSE).await;
+                    spare = Spare::take(&socket);
+                }
+                // The socket was shut down by its owner.
+                Some(Errno::INVAL) => return,
+                // Everything else concerns one client that has gone already.
+                Some(_) | None => {}
+            },
+        }
+    }
+}
+
+/// A descriptor that is given up when there is no other, so that a client learns why it is not served.
+struct Spare(Option<OwnedFd>);
+
+impl Spare {
+    fn take(socket: &TcpListener) -> Self {
+        Self(socket.as_fd().try_clone_to_owned().ok())
+    }
+
+    fn turn_one_away(self, socket: &TcpListener, mode: Mode) {
+        drop(self.0);
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok((stream, _))) = socket.poll_accept(&mut context) {
+            turn_away(&stream, mode);
         }
     }
 }
@@ -85,6 +118,10 @@ fn admit(
     let Ok(dialled) = stream.local_addr() else { return };
     if socket::prepare_control(&stream).is_err() {
         return;
+    }
+    if !has_descriptors_behind(&stream) {
+        warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
+        return turn_away(&stream, service.listener.mode);
     }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
         warn!(listener = service.listener.name, %client, "too many sessions");
@@ -117,14 +154,17 @@ fn turn_away(stream: &TcpStream, mode: Mode) {
     }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+/// Whether enough descriptors are left for a new session and for the data connections of those that run. The kernel
+/// gives the lowest free number, so the number of the newest socket tells how many are taken.
+fn has_descriptors_behind(stream: &TcpStream) -> bool {
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return true };
+    let kept = (limit / DESCRIPTORS_KEPT_DIVISOR).max(DESCRIPTORS_KEPT_MIN);
+    u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number + kept < limit)
 }
 
-const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
-const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
-const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
-const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
-
+/// One descriptor in so many is kept for sessions that are open…
+const DESCRIPTORS_KEPT_DIVISOR: u64 = 8;
+/// …and at least so many.
+const DESCRIPTORS_KEPT_MIN: u64 = 8;
 /// After a failed accept.
 const PAUSE: Duration = Duration::from_millis(200);

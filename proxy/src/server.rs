@@ -8,13 +8,14 @@ mod bind;
 mod prepare;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_certs::{Authority, Certificates, ClientTrust};
+use socket2::SockRef;
+use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
@@ -62,15 +63,25 @@ struct Listening {
     sockets: Vec<(SocketAddr, Accepting)>,
 }
 
+/// One socket and the task that accepts on it.
 #[derive(Debug)]
 struct Accepting {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    /// It was opened by somebody else, and stays with its listener for as long as that is configured.
+    is_inherited: bool,
+    socket: Arc<TcpListener>,
+    _task: AbortOnDropHandle<()>,
 }
 
-impl Drop for Accepting {
-    fn drop(&mut self) {
-        self.task.abort();
+impl Accepting {
+    /// Closes the socket now: an aborted task is dropped some time later. An inherited one is only let go of; who
+    /// opened it goes on listening.
+    fn close(self) {
+        if !self.is_inherited
+            && let Err(error) = SockRef::from(&*self.socket).shutdown(Shutdown::Both)
+        {
+            warn!(address = %self.address, %error, "a listening socket could not be shut down");
+        }
     }
 }
 
@@ -157,7 +168,7 @@ impl Server {
     }
 
     async fn close_listeners(&self) {
-        self.state.lock().await.listeners.clear();
+        close_all(std::mem::take(&mut self.state.lock().await.listeners));
     }
 }
 
@@ -176,40 +187,88 @@ impl State {
             };
             self.backends.insert(name, serving);
         }
-        let mut old_listeners = std::mem::take(&mut self.listeners);
-        for listener in prepared.listeners {
-            let name = listener.service.listener.name.clone();
-            let (gate, mut old_sockets) = match old_listeners.remove(&name) {
-                Some(old) => {
-                    old.gate.service.store(Arc::clone(&listener.service));
-                    (old.gate, old.sockets)
-                }
-                None => (Arc::new(Gate::new(Arc::clone(&listener.service))), Vec::new()),
-            };
-            let mut sockets = Vec::new();
-            for (asked, bound) in listener.sockets {
-                let accepting = match bound {
-                    BoundSocket::Kept => {
-                        let index = old_sockets.iter().position(|(address, _)| *address == asked);
-                        index.map(|index| old_sockets.swap_remove(index).1)
-                    }
-                    BoundSocket::New(socket, address) => {
-                        let accept =
-                            listener::accept(socket, Arc::clone(&gate), sessions.clone(), stage.subscribe());
-                        Some(Accepting { address, task: tokio::spawn(accept) })
-                    }
-                };
-                sockets.extend(accepting.map(|accepting| (asked, accepting)));
-            }
-            self.listeners.insert(name, Listening { gate, sockets });
-        }
-        for name in old_listeners.keys() {
-            info!(listener = name, "no longer listening");
-        }
+        self.install_listeners(prepared.listeners, sessions, stage);
         self.authority = prepared.authority;
         self.certificates = prepared.certificates;
         self.trusts = prepared.trusts;
         self.config = prepared.config;
+    }
+}
+
+impl State {
+    fn install_listeners(
+        &mut self,
+        prepared: Vec<prepare::PreparedListener>,
+        sessions: &TaskTracker,
+        stage: &watch::Sender<Stage>,
+    ) {
+        let serve = |socket, address, is_inherited, gate: &Arc<Gate>| {
+            let accept =
+                listener::accept(Arc::clone(&socket), Arc::clone(gate), sessions.clone(), stage.subscribe());
+            let _task = AbortOnDropHandle::new(tokio::spawn(accept));
+            Accepting { address, is_inherited, socket, _task }
+        };
+        let mut old = std::mem::take(&mut self.listeners);
+        let mut moved = Vec::new();
+        for listener in prepared {
+            let name = listener.service.listener.name.clone();
+            let gate = match old.get(&name) {
+                Some(old) => {
+                    old.gate.service.store(Arc::clone(&listener.service));
+                    Arc::clone(&old.gate)
+                }
+                None => Arc::new(Gate::new(Arc::clone(&listener.service))),
+            };
+            let mut sockets = Vec::new();
+            for (asked, bound) in listener.sockets {
+                match bound {
+                    BoundSocket::Kept => {
+                        let kept = old.get_mut(&name).and_then(|old| old.take(asked));
+                        sockets.extend(kept.map(|kept| (asked, kept)));
+                    }
+                    // Only once every listener has kept its own.
+                    BoundSocket::Taken => moved.push((name.clone(), asked)),
+                    BoundSocket::New { socket, address, is_inherited } => {
+                        sockets.push((asked, serve(Arc::new(socket), address, is_inherited, &gate)));
+                    }
+                }
+            }
+            self.listeners.insert(name, Listening { gate, sockets });
+        }
+        for (name, asked) in moved {
+            let taken = old.values_mut().find_map(|old| old.take(asked));
+            if let (Some(taken), Some(listening)) = (taken, self.listeners.get_mut(&name)) {
+                info!(listener = name, address = %taken.address, channel = "control", "listening");
+                let serving = serve(taken.socket, taken.address, taken.is_inherited, &listening.gate);
+                listening.sockets.push((asked, serving));
+            }
+        }
+        close_all(old);
+    }
+}
+
+impl Listening {
+    /// Whether one of its sockets was asked for with this address, or has it.
+    fn has(&self, address: SocketAddr) -> bool {
+        self.position(address).is_some()
+    }
+
+    fn take(&mut self, address: SocketAddr) -> Option<Accepting> {
+        let index = self.position(address)?;
+        Some(self.sockets.swap_remove(index).1)
+    }
+
+    fn position(&self, address: SocketAddr) -> Option<usize> {
+        self.sockets.iter().position(|(asked, socket)| *asked == address || socket.address == address)
+    }
+}
+
+fn close_all(listeners: BTreeMap<String, Listening>) {
+    for (name, listening) in listeners {
+        for (_, accepting) in listening.sockets {
+            info!(listener = name, address = %accepting.address, "no longer listening");
+            accepting.close();
+        }
     }
 }
 

@@ -127,6 +127,17 @@ impl Client {
         Ok(())
     }
 
+    /// The TLS 1.3 handshake, with bytes in the same segment as its last message.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub fn start_tls_saying(&mut self, tls: TlsSetup, bytes: &[u8]) {
+        let tls = Arc::new(tls);
+        self.stream.start_tls_saying(&tls, bytes).expect("the TLS handshake succeeds");
+        self.tls = Some(tls);
+    }
+
     /// What the TLS of the control connection turned out to be.
     pub fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.stream.handshake_kind()

@@ -2,7 +2,7 @@
 //!
 //! The log of the process is the only channel from it to a test: ports are learned from `listening` events,
 //! and what happened is awaited with [`Gateway::wait_event`], always under a deadline. When a [`Gateway`] is
-//! dropped its process ends, its folder goes, and its whole output is searched for [`CANARY`]. The
+//! dropped its process ends, its folder goes, and its whole output is searched for [`CANARY`] and for panics. The
 //! output itself stays in `target/test-logs/`, where a failed test's reader finds it.
 
 mod binary;
@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 
 pub use self::binary::{binary, target_directory};
@@ -39,7 +39,6 @@ pub struct Gateway {
     directory: TempDir,
     config_file: PathBuf,
     ca_root: OnceLock<String>,
-    secret_checked: bool,
 }
 
 impl Gateway {
@@ -76,15 +75,7 @@ impl Gateway {
         let stderr = child.stderr.take().expect("standard error is piped");
         let stdout = child.stdout.take();
         let log = Log::collect(&log_file(), stderr, stdout);
-        Self {
-            child,
-            exit: None,
-            log,
-            directory,
-            config_file,
-            ca_root: OnceLock::new(),
-            secret_checked: false,
-        }
+        Self { child, exit: None, log, directory, config_file, ca_root: OnceLock::new() }
     }
 
     /// The address on which a listener, by its name, accepts control connections.
@@ -238,9 +229,50 @@ impl Gateway {
         kibibytes * 1024
     }
 
+    /// How many files and sockets the process has open.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn open_descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process lives").count()
+    }
+
+    /// How many files and sockets the process may have open from now on.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn limit_descriptors(&self, limit: usize) {
+        let limit = Rlimit { current: Some(limit as u64), maximum: getrlimit(Resource::Nofile).maximum };
+        prlimit(Some(self.process()), Resource::Nofile, limit).expect("our own child can be limited");
+    }
+
+    /// Processor time that the process has used.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn processor_time(&self) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the process lives");
+        // proc(5): the name, which is the second field, may hold blanks; utime is the 14th and stime the 15th.
+        let (_, behind_name) = text.rsplit_once(')').expect("stat has a name in parentheses");
+        let ticks: u64 = behind_name
+            .split_ascii_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("times are numbers"))
+            .sum();
+        // USER_HZ is 100 wherever this runs.
+        Duration::from_millis(ticks * 10)
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id is positive");
-        kill_process(pid, signal).expect("our own child can be signalled");
+        kill_process(self.process(), signal).expect("our own child can be signalled");
+    }
+
+    fn process(&self) -> Pid {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id is positive")
     }
 
     fn listening(&self, listener: &str, channel: &str, mark: usize) -> SocketAddr {
@@ -271,11 +303,21 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             eprintln!("--- the gateway's log ({}) ends so:", self.log.path().display());
             eprintln!("{}", self.log.tail(60));
-        } else if !self.secret_checked {
+        } else {
             assert_no_secret(self);
+            assert_no_panic(self);
         }
     }
 }
+
+/// Insists that nothing in the process has panicked so far: nothing that a peer does may trip it.
+fn assert_no_panic(gateway: &Gateway) {
+    let output = std::fs::read(gateway.log.path()).expect("the log file stays");
+    let found = output.windows(PANICKED.len()).any(|window| window == PANICKED);
+    assert!(!found, "a panic stands in {}", gateway.log.path().display());
+}
+
+const PANICKED: &[u8] = b"panicked at";
 
 /// Searches everything that this gateway wrote so far for [`CANARY`].
 ///

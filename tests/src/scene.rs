@@ -23,6 +23,7 @@ impl Scene {
     pub fn start_with(script: Script, alter: impl FnOnce(GatewayOptions) -> GatewayOptions) -> Self {
         let server = ScriptedServer::start(script);
         let gateway = Gateway::start(alter(GatewayOptions::all_modes(server.address())));
+        server.wait_probed();
         Self { gateway, server }
     }
 

@@ -44,7 +44,7 @@ pub struct Script {
 impl Script {
     /// A server that behaves.
     pub fn new() -> Self {
-        Self { greeting: b"220 Ready\r\n".to_vec(), steps: HashMap::new(), files: Mutex::default() }
+        Self { greeting: GREETING.to_vec(), steps: HashMap::new(), files: Mutex::default() }
     }
 
     /// Says this instead of `220 Ready`; lines as they are.
@@ -74,6 +74,11 @@ impl Script {
             session.send(bytes)?;
             Ok(Flow::Continue)
         })
+    }
+
+    /// Whether a question for features comes to its end.
+    fn answers_features(&self) -> bool {
+        self.greeting == GREETING && !self.steps.contains_key("FEAT")
     }
 
     fn files_locked(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
@@ -143,6 +148,17 @@ impl ScriptedServer {
         &self.shared.record
     }
 
+    /// Waits until the gateway has asked for features, if this script lets it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not in time.
+    pub fn wait_probed(&self) {
+        if self.shared.script.answers_features() {
+            self.record().wait_probed();
+        }
+    }
+
     /// Ends every session at once, data connections included, as the death of the server's process does.
     pub fn kill_sessions(&self) {
         let mut sockets = self.shared.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -193,3 +209,5 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             .expect("a thread can be started");
     }
 }
+
+const GREETING: &[u8] = b"220 Ready\r\n";

@@ -84,6 +84,8 @@ fn a_reload_changes_what_new_sessions_see() {
 fn a_reload_of_a_broken_file_changes_nothing() {
     let scene = Scene::start(Script::new().file("file", b"content"));
     let address = scene.gateway.address("explicit");
+    // `ca root` reads the file, too.
+    let tls = scene.tls();
     let mark = scene.gateway.log().mark();
     let broken = GatewayOptions::explicit(scene.server.address()).gateway_keys("bannner = \"typo\"");
     scene.gateway.rewrite_config(broken);
@@ -92,7 +94,7 @@ fn a_reload_of_a_broken_file_changes_nothing() {
     assert!(complaint.is_some(), "nobody said why");
     Client::connect(address).greeting();
     Client::connect(scene.gateway.address("plain")).greeting();
-    assert_eq!(scene.client().download("RETR file"), b"content");
+    assert_eq!(Client::logged_in(&scene.gateway, tls).download("RETR file"), b"content");
 }
 
 #[test]
@@ -109,6 +111,50 @@ fn a_reload_that_cannot_bind_changes_nothing() {
 }
 
 #[test]
+fn a_reload_that_renames_a_listener_hands_its_socket_over() {
+    let scene = Scene::start(Script::new().file("file", b"content"));
+    let mut client = scene.plain_client();
+    let address = scene.gateway.address("plain");
+    let mark = scene.gateway.log().mark();
+    let renamed = ListenerOptions::plain("renamed").bind(&address.to_string()).keys("max_sessions = 1");
+    scene.gateway.rewrite_config(GatewayOptions::explicit(scene.server.address()).listener(renamed));
+    scene.gateway.sighup();
+    assert_eq!(scene.gateway.address_since("renamed", mark), address);
+    assert_eq!(client.download("RETR file"), b"content", "a running session goes on");
+    // A task that accepted for the old listener may have been about to take one more client.
+    wait_until("the new listener serves", || {
+        let mut first = Client::connect(address);
+        first.greeting();
+        Client::connect(address).reply().code == 421
+    });
+}
+
+#[test]
+fn a_reload_that_changes_the_backend_leaves_running_sessions_where_they_are() {
+    let scene = Scene::start(Script::new().file("file", b"old"));
+    let other = ScriptedServer::start(Script::new().file("file", b"new"));
+    let mut client = scene.client();
+    let mark = scene.gateway.log().mark();
+    scene.gateway.rewrite_config(GatewayOptions::all_modes(other.address()));
+    scene.gateway.sighup();
+    scene.gateway.log().wait_since(mark, |event| event.is("reloaded"), PATIENCE).expect("it reloads");
+    assert_eq!(scene.client().download("RETR file"), b"new");
+    assert_eq!(client.download("RETR file"), b"old");
+}
+
+#[test]
+fn a_session_outlives_its_listener() {
+    let scene = Scene::start(Script::new().file("file", b"content"));
+    let mut client = scene.plain_client();
+    let plain = scene.gateway.address("plain");
+    scene.gateway.rewrite_config(GatewayOptions::explicit(scene.server.address()));
+    scene.gateway.sighup();
+    wait_until("the removed listener is closed", || refuses(plain));
+    assert_eq!(client.download("RETR file"), b"content");
+    client.transcript("> QUIT\n< 221\n< (end)");
+}
+
+#[test]
 fn a_drain_ends_idle_sessions_with_421_and_the_process_with_0() {
     let mut scene = Scene::start(Script::new());
     let mut idle = scene.client();
@@ -116,7 +162,27 @@ fn a_drain_ends_idle_sessions_with_421_and_the_process_with_0() {
     scene.gateway.sigterm();
     idle.transcript("< 421\n< (end)");
     stranger.transcript("< 421\n< (end)");
+    drop((idle, stranger));
     assert_eq!(scene.gateway.wait_exit(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_drain_waits_for_no_handshake_and_no_login() {
+    let mut scene = Scene::start(Script::new());
+    let mut silent = Client::connect(scene.gateway.address("implicit"));
+    let mut half_way = scene.newcomer();
+    half_way.expect("AUTH TLS", 234);
+    let mut anonymous = scene.stranger();
+    anonymous.expect("USER anna", 331);
+    let mut prepared = scene.client();
+    let _data = prepared.open_data();
+    scene.gateway.sigterm();
+    silent.expect_end();
+    half_way.expect_end();
+    anonymous.transcript("< 421\n< (end)");
+    prepared.transcript("< 421\n< (end)");
+    drop((anonymous, prepared));
+    assert_eq!(scene.gateway.wait_exit(Duration::from_secs(5)).code(), Some(0));
 }
 
 #[test]
@@ -134,6 +200,7 @@ fn a_drain_lets_a_running_transfer_finish() {
     open.send(()).expect("the server waits");
     assert_eq!(data.read_to_end().0, b"second half");
     client.transcript("< 226\n< 421\n< (end)");
+    drop((idle, client));
     assert_eq!(scene.gateway.wait_exit(PATIENCE).code(), Some(0));
 }
 
@@ -147,6 +214,7 @@ fn a_drain_ends_at_its_timeout() {
     scene.gateway.sigterm();
     let codes: Vec<u16> = client.replies_to_end().iter().map(|reply| reply.code).collect();
     assert!(!codes.contains(&226), "{codes:?}");
+    drop(client);
     scene.gateway.wait_exit(PATIENCE);
 }
 
@@ -160,7 +228,10 @@ fn a_second_sigterm_stops_at_once() {
     data.read_exactly(b"first half, ".len());
     scene.gateway.sigterm();
     idle.transcript("< 421\n< (end)");
+    drop(idle);
     scene.gateway.sigterm();
+    client.transcript("< 426\n< 421\n< (end)");
+    drop(client);
     scene.gateway.wait_exit(Duration::from_secs(5));
 }
 
@@ -175,6 +246,26 @@ fn a_socket_from_the_service_manager_replaces_the_bind_of_its_listener() {
     let gateway = Gateway::start(options);
     assert_eq!(gateway.address("plain"), address);
     assert_eq!(Client::logged_in_plain(&gateway).download("RETR file"), b"content");
+}
+
+#[test]
+fn a_reload_keeps_the_sockets_of_the_service_manager() {
+    let server = ScriptedServer::start(Script::new());
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let manager = socket.try_clone().unwrap();
+    let options = |banner: &str| {
+        let plain = ListenerOptions::plain("plain").bind("203.0.113.1:21");
+        GatewayOptions::explicit(server.address()).listener(plain).gateway_keys(banner)
+    };
+    let mut gateway = Gateway::start(options("").socket("plain", socket));
+    gateway.rewrite_config(options("banner = \"another banner\""));
+    gateway.sighup();
+    wait_until("the new banner", || Client::connect(address).reply().mentions("another banner"));
+    gateway.sigterm();
+    gateway.wait_exit(PATIENCE);
+    assert!(!refuses(address), "the service manager's own socket goes on listening");
+    drop(manager);
 }
 
 #[test]

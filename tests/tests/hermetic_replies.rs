@@ -314,8 +314,20 @@ fn before_login_only_a_few_verbs_are_answered() {
         let reply = client.command(command);
         assert_eq!(reply.code, 530, "{command}: {reply}");
     }
-    client.transcript("> NOOP\n< 200\n> SYST\n< 215\n> HELP\n< 214\n> FEAT\n< 211\n> OPTS UTF8 ON\n< 501");
+    client.transcript("> NOOP\n< 200\n> SYST\n< 215\n> HELP\n< 214\n> FEAT\n< 211\n> OPTS MLST size;\n< 501");
     client.log_in();
+    assert!(!scene.server.record().has_command("OPTS"));
+}
+
+#[test]
+fn utf8_that_is_promised_before_the_login_is_asked_for_after_it() {
+    let scene = scene();
+    let mut client = scene.stranger();
+    client.expect("OPTS UTF8 ON", 200);
+    client.log_in();
+    assert!(scene.server.record().commands().contains(&"OPTS UTF8 ON".to_owned()));
+    let scene = Scene::start(Script::new().answer("FEAT", b"500 What?\r\n"));
+    scene.stranger().expect("OPTS UTF8 ON", 501);
 }
 
 #[test]

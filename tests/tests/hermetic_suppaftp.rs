@@ -101,6 +101,7 @@ fn suppaftp_runs_three_hundred_small_files_each_way_in_one_session() {
     let (server, gateway) = start();
     let mut stream = explicit(&gateway, TlsVersion::Tls13);
     stream.login("anna", CANARY).unwrap();
+    stream.transfer_type(FileType::Binary).unwrap();
     for number in 0..300 {
         let (name, sent) = (format!("{number}.txt"), content(number));
         stream.put_file(&name, &mut Cursor::new(&sent)).unwrap();

@@ -1,6 +1,6 @@
 //! The raw client through the gateway to libunftp: what has to work, in every mode and TLS version.
 
-use ftpsgate_tests::client::{Client, TlsSetup, TlsVersion};
+use ftpsgate_tests::client::{Client, DataConnection, TlsSetup, TlsVersion};
 use ftpsgate_tests::gateway::{Gateway, GatewayOptions, ListenerOptions};
 use ftpsgate_tests::libunftp::LibunftpServer;
 use ftpsgate_tests::scene::content;
@@ -126,15 +126,34 @@ fn every_data_connection_goes_to_one_of_the_ten_ports() {
     let mut client = logged_in(&gateway, TlsVersion::Tls13);
     let ports = gateway.data_ports();
     assert!(ports.len() >= 10, "{ports:?}");
+    let mut last = 0;
     for _ in 0..12 {
         let by_epsv = client.epsv();
-        let by_pasv = client.pasv();
-        assert!(ports.contains(&by_epsv.port()) && ports.contains(&by_pasv.port()));
-        assert_ne!(by_epsv.port(), by_pasv.port(), "a port just used is drawn last");
-        assert_eq!(by_pasv.ip(), gateway.address("explicit").ip(), "the address that the client dialled");
-        client.begin_transfer("NLST").read_to_end();
+        assert!(ports.contains(&by_epsv.port()));
+        assert_ne!(by_epsv.port(), last, "a port just used is drawn last");
+        last = by_epsv.port();
+        let data = DataConnection::connect(by_epsv);
+        client.expect("NLST", 150);
+        client.secure(data).read_to_end();
         client.expect_reply(226);
     }
+    for _ in 0..2 {
+        let by_pasv = client.pasv();
+        assert!(ports.contains(&by_pasv.port()));
+        assert_eq!(by_pasv.ip(), gateway.address("explicit").ip(), "the address that the client dialled");
+    }
+}
+
+#[test]
+fn ports_that_nobody_used_rest_and_then_there_is_none() {
+    let (_server, gateway) = start();
+    let mut client = logged_in(&gateway, TlsVersion::Tls13);
+    let mut drawn: Vec<u16> = (0..10).map(|_| client.epsv().port()).collect();
+    drawn.sort_unstable();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 10, "each is drawn once");
+    client.expect("EPSV", 425);
+    client.expect("NOOP", 200);
 }
 
 #[test]

@@ -85,6 +85,29 @@ fn an_unsolicited_reply_while_idle_ends_the_session() {
 }
 
 #[test]
+fn an_unsolicited_421_reaches_the_client_even_where_a_command_is_about_to_be_sent() {
+    let scene = Scene::start(Script::new().on("NOOP", |session, _| {
+        session.send(b"200 Fine\r\n421 Going down\r\n")?;
+        session.stall()
+    }));
+    let mut client = scene.client();
+    client.send_bytes(b"NOOP\r\nPWD\r\n");
+    client.transcript("< 200\n< 421 Going down\n< (end)");
+    assert!(!scene.server.record().has_command("PWD"));
+}
+
+#[test]
+fn a_backend_that_shuts_its_half_down_ends_the_session_behind_its_last_reply() {
+    let scene = Scene::start(Script::new().on("PWD", |session, _| {
+        session.reply("257 \"/\" is current")?;
+        session.finish_sending()?;
+        session.stall()
+    }));
+    scene.client().transcript("> PWD\n< 257\n< 421\n< (end)");
+    scene.server.record().wait_disconnected(1);
+}
+
+#[test]
 fn an_unsolicited_421_while_idle_reaches_the_client() {
     let scene = Scene::start(Script::new().on("NOOP", |session, _| {
         session.reply("200 Fine")?;
@@ -139,7 +162,7 @@ fn half_a_reply_gives_421_at_the_reply_deadline() {
 
 #[test]
 fn a_line_that_is_no_reply_ends_the_session() {
-    for nonsense in [&b"hello\r\n"[..], b"2\r\n", b"99 low\r\n", b"600 high\r\n", b"\r\n", b"2x0 odd\r\n"] {
+    for nonsense in [&b"hello\r\n"[..], b"2\r\n", b"99 low\r\n", b"700 high\r\n", b"\r\n", b"2x0 odd\r\n"] {
         let scene = Scene::start(Script::new().answer("SYST", nonsense));
         let mut client = scene.client();
         client.send("SYST");

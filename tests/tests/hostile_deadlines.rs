@@ -115,23 +115,3 @@ fn fifty_sessions_at_once_are_fifty_sessions() {
     }
     assert_eq!(scene.server.record().sessions(), 50);
 }
-
-#[test]
-fn descriptors_return_to_the_baseline() {
-    let scene = Scene::start(Script::new().file("file", b"content"));
-    scene.plain_client().download("RETR file");
-    let open = || std::fs::read_dir(format!("/proc/{}/fd", scene.gateway.pid())).map_or(0, Iterator::count);
-    scene.server.record().wait_disconnected(1);
-    let baseline = open();
-    for round in 0..10 {
-        let mut client = scene.client();
-        match round % 3 {
-            0 => drop(client.begin_transfer("RETR file")),
-            1 => client.begin_transfer("STOR file").reset(),
-            _ => drop(client.epsv()),
-        }
-        client.reset();
-    }
-    scene.server.record().wait_disconnected(11);
-    wait_until("descriptors are returned", || open() <= baseline);
-}

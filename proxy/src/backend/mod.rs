@@ -13,6 +13,7 @@ use ftpsgate_ftp::codec::FeatureSet;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::config;
 use crate::socket;
@@ -67,17 +68,22 @@ impl Backend {
     /// The name has no address, or none of its addresses answers.
     pub async fn dial(&self) -> io::Result<TcpStream> {
         let server = self.config.servers.first().expect("a checked backend has a server");
-        let mut failure = None;
-        for address in lookup_host((server.host.as_str(), server.port)).await?.take(ADDRESSES_MAX) {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
+        let addresses = lookup_host((server.host.as_str(), server.port)).await?;
+        let addresses: Vec<SocketAddr> = addresses.take(ADDRESSES_MAX).collect();
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for (index, address) in addresses.iter().enumerate() {
+            // An address that swallows packets leaves time for those behind it.
+            let patience = self.config.connect_timeout / u32::try_from(addresses.len() - index).unwrap_or(1);
+            match timeout(patience, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
                     socket::prepare(&stream)?;
                     return Ok(stream);
                 }
-                Err(error) => failure = Some(error),
+                Ok(Err(error)) => failure = error,
+                Err(elapsed) => failure = elapsed.into(),
             }
         }
-        Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+        Err(failure)
     }
 }
 
@@ -91,7 +97,7 @@ pub async fn dial_data(server: SocketAddr, local: IpAddr, patience: Duration) ->
     // The kernel chooses the port at connect: a bind to port 0 would take one for every peer.
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     socket.bind(SocketAddr::new(local, 0))?;
-    let stream = tokio::time::timeout(patience, socket.connect(server)).await??;
+    let stream = timeout(patience, socket.connect(server)).await??;
     socket::prepare(&stream)?;
     Ok(stream)
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ftpsgate_ftp::codec::{LineDecoder, LineError, Reply};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -40,7 +41,9 @@ pub enum ClientLine {
     Line(Result<Vec<u8>, LineError>),
     /// Some bytes, and the line is not complete (or, with `false`: nothing is held).
     Partial(bool),
-    /// No more will come.
+    /// No more will come; the client may still listen.
+    Ended,
+    /// The connection is gone.
     Closed,
 }
 
@@ -48,12 +51,21 @@ pub enum ClientLine {
 ///
 /// Whoever injects plaintext before the handshake is found out here (RFC 4217 §15.1; CVE-2011-0411 and its family).
 #[derive(Debug)]
-pub struct Drained(TcpStream);
+pub struct Drained {
+    stream: TcpStream,
+    output: Output,
+}
 
 impl Drained {
-    /// The socket, for the handshake.
-    pub fn into_inner(self) -> TcpStream {
-        self.0
+    /// Writes what waits and then `reply`, the last words in clear, and gives the socket for the handshake.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    pub async fn say(mut self, reply: &Reply) -> io::Result<TcpStream> {
+        self.output.push(&reply.encode());
+        poll_fn(|context| self.output.poll_drain(&mut self.stream, context)).await?;
+        Ok(self.stream)
     }
 }
 
@@ -79,9 +91,11 @@ impl Downstream {
         }
         match std::mem::replace(&mut self.stream, Stream::Gone) {
             Stream::Plain(stream) => {
-                let mut byte = [0];
-                match stream.try_read(&mut byte) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained(stream)),
+                // The kernel is asked, not tokio, which may not have heard yet of what has come.
+                match SockRef::from(&stream).peek(&mut [MaybeUninit::uninit()]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        Ok(Drained { stream, output: std::mem::take(&mut self.output) })
+                    }
                     Ok(_) | Err(_) => Err(PlaintextInjection),
                 }
             }
@@ -98,8 +112,8 @@ impl Downstream {
     }
 
     /// Goes on under TLS, with nothing left of what was before.
-    pub fn secure(&mut self, stream: TlsStream<TcpStream>) {
-        *self = Self { stream: Stream::Tls(Box::new(stream)), ..Self::gone(self.line_bytes_max) };
+    pub fn secure(&mut self, stream: Box<TlsStream<TcpStream>>) {
+        *self = Self { stream: Stream::Tls(stream), ..Self::gone(self.line_bytes_max) };
     }
 
     fn gone(line_bytes_max: usize) -> Self {
@@ -122,8 +136,14 @@ impl Downstream {
         }
         let mut space = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut space);
-        if ready!(self.stream.poll_read(context, &mut buffer)).is_err() || buffer.filled().is_empty() {
-            return Poll::Ready(ClientLine::Closed);
+        match ready!(self.stream.poll_read(context, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => return Poll::Ready(ClientLine::Ended),
+            Ok(()) => {}
+            // A FIN without close_notify ends a control connection as well as one with it: what was said is said.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(ClientLine::Ended);
+            }
+            Err(_) => return Poll::Ready(ClientLine::Closed),
         }
         self.lines.feed(buffer.filled());
         Poll::Ready(match self.lines.next_line() {

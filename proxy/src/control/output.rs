@@ -12,18 +12,19 @@ use tokio::io::AsyncWrite;
 #[derive(Debug, Default)]
 pub(super) struct Output {
     waiting: BytesMut,
-    flushed: bool,
+    /// The writer may still hold some of what was written.
+    is_unflushed: bool,
 }
 
 impl Output {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
-        self.flushed = false;
+        self.is_unflushed = true;
     }
 
     /// Whether everything was written and flushed.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.flushed
+        self.waiting.is_empty() && !self.is_unflushed
     }
 
     /// Bytes that wait.
@@ -46,7 +47,7 @@ impl Output {
         }
         self.waiting = BytesMut::new();
         ready!(Pin::new(writer).poll_flush(context))?;
-        self.flushed = true;
+        self.is_unflushed = false;
         Poll::Ready(Ok(()))
     }
 }

@@ -1,14 +1,15 @@
 //! A backend's control connection: commands out, replies in.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ftpsgate_ftp::codec::{Command, Reply, ReplyDecoder, ReplyError};
+use ftpsgate_ftp::codec::{Command, Kind, Reply, ReplyDecoder, ReplyError};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,7 +31,10 @@ pub type ServerReply = Option<Result<Reply, ReplyError>>;
 /// Bytes of the backend were waiting where none were asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("unsolicited bytes from the server")]
-pub struct Unsolicited;
+pub struct Unsolicited {
+    /// What they say, if they begin with a whole 421: that may come at any time.
+    pub goodbye: Option<Reply>,
+}
 
 impl Upstream {
     /// A connection in clear.
@@ -64,6 +68,9 @@ impl Upstream {
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<ServerReply> {
         loop {
             if let Some(reply) = self.replies.next_reply() {
+                if let Ok(reply) = &reply {
+                    self.acknowledge(reply);
+                }
                 return Poll::Ready(Some(reply));
             }
             let mut space = [MaybeUninit::uninit(); READ_BYTES];
@@ -76,20 +83,30 @@ impl Upstream {
         }
     }
 
+    /// Many servers leave Nagle's algorithm on: they send the 226 only once the 150 is acknowledged, and we have
+    /// nothing to say that could carry that. Measured: 40 ms a file.
+    fn acknowledge(&self, reply: &Reply) {
+        if reply.kind() == Kind::Preliminary {
+            // Only speed is lost where this fails.
+            let _ = self.stream.set_quickack(true);
+        }
+    }
+
     /// Sends a command into silence: it is an error if the backend has said anything that was not read.
     ///
     /// # Errors
     ///
     /// It has: its next reply would be taken for the answer to this command.
     pub fn send(&mut self, command: &Command) -> Result<(), Unsolicited> {
-        if !self.replies.is_empty() {
-            return Err(Unsolicited);
+        let mut space = [0; READ_BYTES];
+        // The kernel is asked, not tokio, which may not have heard yet of what has come. A backend that has closed is
+        // noticed by the next read.
+        if let Ok(count @ 1..) = (&*SockRef::from(&self.stream)).read(&mut space) {
+            self.replies.feed(&space[..count]);
         }
-        let mut space = [0; 64];
-        match self.stream.try_read(&mut space) {
-            // A backend that has closed is noticed by the next read.
-            Err(_) | Ok(0) => {}
-            Ok(_) => return Err(Unsolicited),
+        if !self.replies.is_empty() {
+            let reply = self.replies.next_reply().and_then(Result::ok);
+            return Err(Unsolicited { goodbye: reply.filter(|reply| reply.code().value() == 421) });
         }
         self.send_regardless(command);
         Ok(())

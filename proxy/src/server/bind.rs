@@ -11,8 +11,17 @@ use tokio::net::TcpListener;
 pub enum BoundSocket {
     /// The listener has it already.
     Kept,
-    /// It was opened for it, or inherited; with the address that it really has.
-    New(TcpListener, SocketAddr),
+    /// Another listener has it and gives it up.
+    Taken,
+    /// It was opened for it, or inherited.
+    New {
+        /// The socket.
+        socket: TcpListener,
+        /// The address that it really has.
+        address: SocketAddr,
+        /// Whether somebody else opened it.
+        is_inherited: bool,
+    },
 }
 
 /// Opens a listening socket. IPv6 sockets take no IPv4 clients.
@@ -28,7 +37,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<BoundSocket> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    adopt(socket.into())
+    adopt(socket.into(), false)
 }
 
 /// Takes a socket that listens already.
@@ -36,10 +45,10 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<BoundSocket> {
 /// # Errors
 ///
 /// The system's.
-pub(super) fn adopt(socket: StdTcpListener) -> io::Result<BoundSocket> {
+pub(super) fn adopt(socket: StdTcpListener, is_inherited: bool) -> io::Result<BoundSocket> {
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    Ok(BoundSocket::New(TcpListener::from_std(socket)?, address))
+    Ok(BoundSocket::New { socket: TcpListener::from_std(socket)?, address, is_inherited })
 }
 
 /// Whether a default address may be left out: the machine has no such address family.

@@ -102,10 +102,10 @@ impl State {
         let mut sockets = Vec::new();
         let mut requests = Vec::new();
         for listener in &config.listeners {
-            let bound = self.open_sockets(listener, inherited.remove(&listener.name))?;
+            let bound = self.open_sockets(&config, listener, inherited.remove(&listener.name))?;
             let addresses = bound.iter().map(|(asked, socket)| match socket {
-                BoundSocket::New(_, address) => address.ip(),
-                BoundSocket::Kept => asked.ip(),
+                BoundSocket::New { address, .. } => address.ip(),
+                BoundSocket::Kept | BoundSocket::Taken => asked.ip(),
             });
             requests.push(PortRequest {
                 listener: listener.name.clone(),
@@ -188,9 +188,11 @@ impl State {
         }
     }
 
-    /// A listener's sockets: inherited ones instead of all others, kept ones where nothing changed, new ones.
+    /// A listener's sockets: inherited ones instead of all others, kept ones where nothing changed, those that another
+    /// listener gives up, new ones.
     fn open_sockets(
         &self,
+        config: &Config,
         listener: &Listener,
         inherited: Option<Vec<std::net::TcpListener>>,
     ) -> Result<Vec<(SocketAddr, BoundSocket)>, StartError> {
@@ -199,16 +201,22 @@ impl State {
         if let Some(inherited) = inherited {
             for socket in inherited {
                 let address = socket.local_addr().map_err(|error| failed(UNSPECIFIED, error))?;
-                let bound = adopt(socket).map_err(|error| failed(address, error))?;
+                let bound = adopt(socket, true).map_err(|error| failed(address, error))?;
                 sockets.push((address, announced(listener, bound)));
             }
             return Ok(sockets);
         }
         let old = self.listeners.get(&listener.name);
+        if let Some(old) = old.filter(|old| old.sockets.iter().any(|(_, socket)| socket.is_inherited)) {
+            return Ok(old.sockets.iter().map(|(asked, _)| (*asked, BoundSocket::Kept)).collect());
+        }
         for &address in &listener.bind {
-            let is_kept = old.is_some_and(|old| old.sockets.iter().any(|(asked, _)| *asked == address));
-            if is_kept {
+            if old.is_some_and(|old| old.has(address)) {
                 sockets.push((address, BoundSocket::Kept));
+                continue;
+            }
+            if self.is_given_up(address, config) {
+                sockets.push((address, BoundSocket::Taken));
                 continue;
             }
             match bind(address) {
@@ -224,10 +232,20 @@ impl State {
         }
         Ok(sockets)
     }
+
+    /// Whether a listener that is gone, or listens elsewhere under `config`, has a socket on this very address.
+    fn is_given_up(&self, address: SocketAddr, config: &Config) -> bool {
+        let is_wanted = |name: &str| {
+            config.listeners.iter().any(|listener| listener.name == name && listener.bind.contains(&address))
+        };
+        let mut others = self.listeners.iter().filter(|(name, _)| !is_wanted(name));
+        address.port() != 0
+            && others.any(|(_, old)| old.has(address) && old.sockets.iter().all(|(_, one)| !one.is_inherited))
+    }
 }
 
 fn announced(listener: &Listener, bound: BoundSocket) -> BoundSocket {
-    if let BoundSocket::New(_, address) = &bound {
+    if let BoundSocket::New { address, .. } = &bound {
         info!(listener = listener.name, %address, channel = "control", "listening");
     }
     bound

@@ -27,13 +27,13 @@ pub enum HandshakeError {
     #[error("peer reset the connection during the TLS handshake")]
     Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
-    #[error("TLS handshake failed")]
+    #[error("TLS handshake failed: {0}")]
     Tls(#[from] rustls::Error),
     /// The handshake took longer than it may.
     #[error("TLS handshake timed out")]
     Deadline,
     /// The socket failed on this machine.
-    #[error("socket failed during the TLS handshake")]
+    #[error("socket failed during the TLS handshake: {0}")]
     Io(#[source] io::Error),
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustls::HandshakeKind;
 
-use super::stream::{ClientStream, connect_from};
+use super::stream::{ClientStream, connect_from, try_connect_from};
 use super::tls::TlsSetup;
 use crate::gateway::PATIENCE;
 
@@ -32,9 +32,18 @@ impl DataConnection {
         Self { stream: ClientStream::plain(connect_from(None, address)) }
     }
 
-    /// Connects from a chosen address of this machine, such as 127.0.0.2.
-    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
-        Self { stream: ClientStream::plain(connect_from(Some(source), address)) }
+    /// What somebody gets, from this or a chosen address of this machine, who connects where nobody expects it. Such a
+    /// connection may be reset before the system call that makes it returns.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be made for another reason, or does not end.
+    pub fn steal(source: Option<IpAddr>, address: SocketAddr) -> Vec<u8> {
+        match try_connect_from(source, address) {
+            Ok(tcp) => Self { stream: ClientStream::plain(tcp) }.read_to_end().0,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Vec::new(),
+            Err(error) => panic!("the port is closed: {error}"),
+        }
     }
 
     /// The handshake.

@@ -23,16 +23,21 @@ pub struct ClientStream {
 ///
 /// If the peer does not accept.
 pub fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    try_connect_from(source, address).expect("the peer accepts")
+}
+
+/// Connects to a peer that may not like that.
+pub(super) fn try_connect_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if let Some(source) = source {
-        socket.bind(&SocketAddr::new(source, 0).into()).expect("the loopback network is ours");
+        socket.bind(&SocketAddr::new(source, 0).into())?;
     }
-    socket.connect_timeout(&address.into(), PATIENCE).expect("the peer accepts");
+    socket.connect_timeout(&address.into(), PATIENCE)?;
     let tcp = TcpStream::from(socket);
-    tcp.set_nodelay(true).expect("a TCP socket has TCP_NODELAY");
-    tcp.set_read_timeout(Some(PATIENCE)).expect("not zero");
-    tcp.set_write_timeout(Some(PATIENCE)).expect("not zero");
-    tcp
+    tcp.set_nodelay(true)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    tcp.set_write_timeout(Some(PATIENCE))?;
+    Ok(tcp)
 }
 
 impl ClientStream {
@@ -56,6 +61,30 @@ impl ClientStream {
         while connection.is_handshaking() {
             connection.complete_io(&mut self.tcp)?;
         }
+        self.tls = Some(connection);
+        Ok(())
+    }
+
+    /// Performs a handshake as TLS client, and sends `bytes` together with the last message of it.
+    ///
+    /// # Errors
+    ///
+    /// That of the handshake or the socket.
+    pub fn start_tls_saying(&mut self, setup: &TlsSetup, bytes: &[u8]) -> std::io::Result<()> {
+        let mut connection = Box::new(setup.connection());
+        while connection.is_handshaking() {
+            while connection.wants_write() {
+                connection.write_tls(&mut self.tcp)?;
+            }
+            connection.read_tls(&mut self.tcp)?;
+            connection.process_new_packets().map_err(std::io::Error::other)?;
+        }
+        connection.writer().write_all(bytes)?;
+        let mut flight = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut flight)?;
+        }
+        self.tcp.write_all(&flight)?;
         self.tls = Some(connection);
         Ok(())
     }

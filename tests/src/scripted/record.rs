@@ -19,6 +19,8 @@ pub enum Happening {
     Uploaded(Upload),
     /// A control connection ended.
     Disconnected,
+    /// The gateway has asked for features before any client did; that is recorded as no session.
+    Probed,
     /// The gateway did what it never may.
     Violation(String),
 }
@@ -45,6 +47,24 @@ impl Record {
     pub(super) fn add(&self, happening: Happening) {
         self.lock().push(happening);
         self.changed.notify_all();
+    }
+
+    /// A control connection turns out to be no client's.
+    pub(super) fn forget_session(&self) {
+        let mut happenings = self.lock();
+        let connected = happenings.iter().rposition(|happening| *happening == Happening::Connected);
+        happenings.remove(connected.expect("a session begins with its connection"));
+    }
+
+    /// Waits until the gateway has asked for features.
+    ///
+    /// # Panics
+    ///
+    /// If it does not in time.
+    pub fn wait_probed(&self) {
+        self.wait("question for features", |happenings| {
+            happenings.contains(&Happening::Probed).then_some(())
+        });
     }
 
     /// All command lines, with unprintable bytes escaped.

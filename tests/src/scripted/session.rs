@@ -1,7 +1,7 @@
 //! One session of a scripted server.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub struct ScriptedSession {
     /// Received and not yet taken.
     input: Vec<u8>,
     passive: Option<TcpListener>,
+    /// Whether a command came already.
+    has_begun: bool,
+    /// Whether the gateway only asks for features here, before any client does: that is no session of a client's.
+    is_probe: bool,
     pub(super) restart: usize,
     pub(super) rename_from: Option<Vec<u8>>,
     pub(super) shared: Arc<Shared>,
@@ -38,17 +42,21 @@ pub struct ScriptedSession {
 impl ScriptedSession {
     pub(super) fn run(control: Arc<TcpStream>, shared: Arc<Shared>) {
         shared.record.add(Happening::Connected);
-        let session = Self {
+        let mut session = Self {
             control,
             input: Vec::new(),
             passive: None,
+            has_begun: false,
+            is_probe: false,
             restart: 0,
             rename_from: None,
             shared: Arc::clone(&shared),
         };
         // The gateway may leave at any point: that is an end like any other.
         let _ = session.converse();
-        shared.record.add(Happening::Disconnected);
+        let is_probe = session.is_probe;
+        drop(session);
+        shared.record.add(if is_probe { Happening::Probed } else { Happening::Disconnected });
     }
 
     /// Sends one line.
@@ -133,6 +141,15 @@ impl ScriptedSession {
         Ok(Flow::Continue)
     }
 
+    /// Ends the sending direction of the control connection, and goes on to listen.
+    ///
+    /// # Errors
+    ///
+    /// The gateway has gone.
+    pub fn finish_sending(&mut self) -> Result<()> {
+        self.control.shutdown(Shutdown::Write)
+    }
+
     /// Whether a data port is open.
     pub fn has_port(&self) -> bool {
         self.passive.is_some()
@@ -173,7 +190,14 @@ impl ScriptedSession {
             let input = self.input.clone();
             self.violation("bytes behind a command that was not answered yet", &input);
         }
-        self.shared.record.add(Happening::Command(line.clone()));
+        // A session of a client's begins with USER.
+        if !std::mem::replace(&mut self.has_begun, true) && line == b"FEAT" {
+            self.is_probe = true;
+            self.shared.record.forget_session();
+        }
+        if !self.is_probe {
+            self.shared.record.add(Happening::Command(line.clone()));
+        }
         Ok(Some(line))
     }
 
@@ -187,7 +211,7 @@ impl ScriptedSession {
         self.shared.record.add(Happening::Violation(format!("{what}: {}", shown.escape_ascii())));
     }
 
-    fn converse(mut self) -> Result<()> {
+    fn converse(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         self.control.set_nodelay(true)?;
         self.control.set_read_timeout(Some(PATIENCE))?;
@@ -198,7 +222,7 @@ impl ScriptedSession {
             let verb =
                 std::str::from_utf8(verb).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
             let flow = match shared.script.steps.get(verb) {
-                Some(step) => step(&mut self, argument)?,
+                Some(step) => step(self, argument)?,
                 None => self.behave(verb, argument)?,
             };
             match flow {

@@ -76,6 +76,8 @@ pub struct Session {
     preliminaries: u32,
     long_lines: u32,
     draining: bool,
+    /// The client has shut its half of the control connection down.
+    ended: bool,
     queue: Queue,
     timers: Timers,
     actions: VecDeque<Action>,
@@ -107,6 +109,7 @@ impl Session {
             preliminaries: 0,
             long_lines: 0,
             draining: false,
+            ended: false,
             queue: Queue::default(),
             timers: Timers::default(),
             actions: VecDeque::new(),
@@ -162,7 +165,7 @@ impl Session {
             | Phase::ExpectPassword
             | Phase::UpstreamPassword
             | Phase::ExpectAccount
-            | Phase::Ready => self.queue.has_room(),
+            | Phase::Ready => !self.ended && self.queue.has_room(),
         }
     }
 
@@ -232,7 +235,24 @@ impl Session {
         }
     }
 
-    /// The client closed its control connection, or it broke.
+    /// The client will say nothing more, but it may still listen: what it has said is answered.
+    ///
+    /// A transfer goes on only if a QUIT waits behind it; otherwise the end has the effect of an ABOR (RFC 959
+    /// §4.1.1, QUIT).
+    pub fn handle_downstream_ended(&mut self, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
+        if is_aborted || (self.transfer.is_running() && !self.queue.has(Verb::Quit)) {
+            return self.handle_downstream_closed(now);
+        }
+        self.ended = true;
+        self.timers.clear(Timer::Line);
+        self.advance(now);
+    }
+
+    /// The client's control connection is gone.
     pub fn handle_downstream_closed(&mut self, now: Now) {
         if self.is_closed() {
             return;
@@ -334,6 +354,9 @@ impl Session {
 
     /// The gateway is stopping: end as soon as no transfer would be cut off.
     pub fn handle_drain(&mut self, now: Now) {
+        if self.phase == Phase::Handshake {
+            return self.close(CloseReason::Draining, None);
+        }
         if !self.is_closed() {
             self.draining = true;
             self.advance(now);
@@ -393,7 +416,7 @@ impl Session {
 
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_running() && self.queue.has_abort() {
+        if self.transfer.is_running() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
@@ -410,6 +433,7 @@ impl Session {
                 return self.close(CloseReason::Draining, Some(answers::closing("The gateway is stopping")));
             }
             match self.queue.pop() {
+                None if self.ended => return self.close(CloseReason::ClientGone, None),
                 None => return self.rest(now),
                 Some(Entry::Refused(reply)) => self.reply(reply),
                 Some(Entry::Command(command)) => self.run(command, now),

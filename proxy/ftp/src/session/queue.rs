@@ -53,10 +53,10 @@ impl Queue {
         }
     }
 
-    /// Whether the client wants to abort, wherever it says so.
-    pub(super) fn has_abort(&self) -> bool {
+    /// Whether the client says this, wherever it does.
+    pub(super) fn has(&self, verb: Verb) -> bool {
         self.entries.iter().any(|entry| match entry {
-            Entry::Command(command) => command.verb() == Verb::Abor,
+            Entry::Command(command) => command.verb() == verb,
             Entry::Refused(_) => false,
         })
     }
