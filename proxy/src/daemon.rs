@@ -41,6 +41,7 @@ pub async fn serve(
     started: impl AsyncFnOnce(&Server),
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::new()?;
+    raise_descriptor_limit();
     let server = Server::start(config, inherited).await?;
     info!("ready");
     notify(&[NotifyState::Ready]);
@@ -93,6 +94,15 @@ async fn reload(server: &Server, source: Option<&Source>) {
         }
     }
     notify(&[NotifyState::Ready]);
+}
+
+/// Shells and service managers give few descriptors by default, and let a process take more (systemd.exec(5),
+/// LimitNOFILE): a session with a transfer needs four, six where bytes are spliced.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 struct Signals {
