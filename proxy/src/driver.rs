@@ -2,6 +2,7 @@
 //!
 //! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
 
+mod alarm;
 mod data;
 mod record;
 
@@ -18,12 +19,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, ServerReply, Upstream};
 use crate::service::Service;
 use crate::tls::{HandshakeError, SessionTls};
+use alarm::Alarm;
 use data::{DataEvent, DataPlane};
 
 /// What the process as a whole is doing.
@@ -46,6 +48,7 @@ struct Driver {
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
+    alarm: Alarm,
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
     client: SocketAddr,
@@ -84,23 +87,26 @@ pub async fn run(
         connecting: None,
         data: DataPlane::new(Arc::clone(&service), address, dialled),
         stage,
+        alarm: Alarm::new(epoch),
         epoch,
         client,
         dialled,
         service,
     };
+    let mut driver = Box::new(driver);
     driver.drive().await;
+    Box::pin(driver.close()).await;
 }
 
 impl Driver {
-    async fn drive(mut self) {
+    async fn drive(&mut self) {
         loop {
             while let Some(action) = self.session.poll_action() {
                 self.perform(action).await;
             }
             self.record();
             if self.session.is_closed() {
-                return self.close().await;
+                return;
             }
             let event = self.next_event().await;
             self.tell(event);
@@ -112,7 +118,7 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, upstream, connecting, data, stage, .. } = self;
+        let Self { downstream, upstream, connecting, data, stage, alarm, .. } = self;
         // A stream is read or written at one time, not both: what is written is small, and comes first.
         select! {
             biased;
@@ -140,12 +146,7 @@ impl Driver {
                     std::future::pending().await
                 }
             } => event,
-            () = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Deadline,
+            () = alarm.rings(deadline) => Event::Deadline,
         }
     }
 
@@ -210,8 +211,9 @@ impl Driver {
     async fn perform(&mut self, action: Action) {
         match action {
             Action::Reply(reply) => self.downstream.reply(&reply),
-            Action::UpgradeDownstream(reply) => self.upgrade(reply).await,
-            Action::AcceptTls => self.accept_tls().await,
+            // Boxed, as a session is seldom at this: its task stays small.
+            Action::UpgradeDownstream(reply) => Box::pin(self.upgrade(reply)).await,
+            Action::AcceptTls => Box::pin(self.accept_tls()).await,
             Action::ConnectUpstream => {
                 let backend = Arc::clone(&self.service.backend);
                 self.connecting = Some(Box::pin(async move { backend.dial().await }));
@@ -309,15 +311,15 @@ impl Driver {
         }
     }
 
-    async fn close(mut self) {
-        self.data.discard();
-        let upstream = self.upstream.take();
+    async fn close(self: Box<Self>) {
+        let Self { mut data, upstream, downstream, .. } = *self;
+        data.discard();
         let farewell = async {
             if let Some(upstream) = upstream {
                 upstream.close(FAREWELL).await;
             }
         };
-        tokio::join!(farewell, self.downstream.close(FAREWELL));
+        tokio::join!(farewell, downstream.close(FAREWELL));
     }
 
     fn now(&self) -> Now {
@@ -327,3 +329,20 @@ impl Driver {
 
 /// For last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand idle sessions are a thousand of each.
+    #[test]
+    fn an_idle_session_is_a_small_task_and_a_small_driver() {
+        let task = size_of_future(run);
+        assert!(task <= 1024, "{task}");
+        assert!(size_of::<Driver>() <= 2048, "{}", size_of::<Driver>());
+    }
+
+    fn size_of_future<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+}

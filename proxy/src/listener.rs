@@ -17,7 +17,6 @@ use uuid::Uuid;
 use crate::config::Mode;
 use crate::driver::{self, Stage};
 use crate::service::Service;
-use crate::socket;
 
 /// What all sockets of one listener share.
 #[derive(Debug)]
@@ -83,9 +82,6 @@ fn admit(
 ) {
     let service = gate.service.load_full();
     let Ok(dialled) = stream.local_addr() else { return };
-    if socket::prepare_control(&stream).is_err() {
-        return;
-    }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
         warn!(listener = service.listener.name, %client, "too many sessions");
         return turn_away(&stream, service.listener.mode);
