@@ -355,6 +355,7 @@ impl Session {
     /// The gateway is stopping: end as soon as no transfer would be cut off.
     pub fn handle_drain(&mut self, now: Now) {
         if self.phase == Phase::Handshake {
+            // Nothing is lost, and nothing can be said.
             return self.close(CloseReason::Draining, None);
         }
         if !self.is_closed() {
