@@ -40,8 +40,8 @@ pub async fn serve(
     inherited: Inherited,
     started: impl AsyncFnOnce(&Server),
 ) -> Result<(), DaemonError> {
-    raise_descriptor_limit();
     let mut signals = Signals::new()?;
+    raise_descriptor_limit();
     let server = Server::start(config, inherited).await?;
     info!("ready");
     notify(&[NotifyState::Ready]);
@@ -72,15 +72,6 @@ pub async fn serve(
     Ok(())
 }
 
-/// A session needs up to six descriptors; the soft limit is often 1,024 where the hard one is far higher.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, "the limit of open files cannot be raised");
-    }
-}
-
 async fn reload(server: &Server, source: Option<&Source>) {
     let Some(source) = source else {
         return warn!("nothing to reload: the configuration came from the command line");
@@ -103,6 +94,15 @@ async fn reload(server: &Server, source: Option<&Source>) {
         }
     }
     notify(&[NotifyState::Ready]);
+}
+
+/// Shells and service managers give few descriptors by default, and let a process take more (systemd.exec(5),
+/// LimitNOFILE): a session with a transfer needs four, six where bytes are spliced.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 struct Signals {

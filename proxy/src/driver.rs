@@ -2,6 +2,7 @@
 //!
 //! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
 
+mod alarm;
 mod data;
 mod handshake;
 mod record;
@@ -17,12 +18,13 @@ use ftpsgate_ftp::session::{Action, Client, Now, Session, UpstreamInfo};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, NotDrained, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
 use crate::tls::HandshakeError;
+use alarm::Alarm;
 use data::{DataEvent, DataPlane};
 use handshake::{Secured, Securing};
 
@@ -48,6 +50,7 @@ struct Driver {
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
+    alarm: Alarm,
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
     client: SocketAddr,
@@ -88,23 +91,26 @@ pub async fn run(
         connecting: None,
         data: DataPlane::new(Arc::clone(&service), address, dialled),
         stage,
+        alarm: Alarm::new(epoch),
         epoch,
         client,
         dialled,
         service,
     };
+    let mut driver = Box::new(driver);
     driver.drive().await;
+    Box::pin(driver.close()).await;
 }
 
 impl Driver {
-    async fn drive(mut self) {
+    async fn drive(&mut self) {
         loop {
             while let Some(action) = self.session.poll_action() {
                 self.perform(action);
             }
             self.record();
             if self.session.is_closed() {
-                return self.close().await;
+                return;
             }
             let event = self.next_event().await;
             self.tell(event);
@@ -116,18 +122,13 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, securing, upstream, connecting, data, stage, .. } = self;
+        let Self { downstream, securing, upstream, connecting, data, stage, alarm, .. } = self;
         // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
         // before everything that a peer could do without end.
         select! {
             biased;
             Ok(()) = stage.changed() => Event::Stage,
-            () = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Deadline,
+            () = alarm.rings(deadline) => Event::Deadline,
             event = data.next_event() => Event::Data(event),
             secured = async {
                 match securing {
@@ -309,16 +310,16 @@ impl Driver {
         }
     }
 
-    async fn close(mut self) {
-        self.data.discard();
-        self.securing = None;
-        let upstream = self.upstream.take();
+    async fn close(self: Box<Self>) {
+        let Self { mut data, upstream, downstream, securing, .. } = *self;
+        data.discard();
+        drop(securing);
         let farewell = async {
             if let Some(upstream) = upstream {
                 upstream.close(FAREWELL).await;
             }
         };
-        tokio::join!(farewell, self.downstream.close(FAREWELL));
+        tokio::join!(farewell, downstream.close(FAREWELL));
     }
 
     fn now(&self) -> Now {
@@ -328,3 +329,20 @@ impl Driver {
 
 /// For last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand idle sessions are a thousand of each.
+    #[test]
+    fn an_idle_session_is_a_small_task_and_a_small_driver() {
+        let task = size_of_future(run);
+        assert!(task <= 1024, "{task}");
+        assert!(size_of::<Driver>() <= 2048, "{}", size_of::<Driver>());
+    }
+
+    fn size_of_future<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+}

@@ -20,7 +20,6 @@ use uuid::Uuid;
 use crate::config::Mode;
 use crate::driver::{self, Stage};
 use crate::service::Service;
-use crate::socket;
 
 /// What all sockets of one listener share.
 #[derive(Debug)]
@@ -119,9 +118,6 @@ fn admit(
 ) {
     let service = gate.service.load_full();
     let Ok(dialled) = stream.local_addr() else { return };
-    if socket::prepare_control(&stream).is_err() {
-        return;
-    }
     if !has_descriptors_behind(&stream) {
         warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
         return turn_away(&stream, service.listener.mode);

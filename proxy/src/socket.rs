@@ -1,31 +1,34 @@
 //! Options that every socket of a session has.
+//!
+//! Sockets that are accepted have those of the socket that listened (Linux copies them all), so that it costs a
+//! session or a transfer nothing to set them.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 
 /// No Nagle; a peer that is gone is found out within about 90 s, and one that takes no bytes within 60 s.
 ///
 /// # Errors
 ///
 /// The connection is gone.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
+pub fn prepare(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
-/// The same for a client's control connection, where urgent data (Telnet's Synch, RFC 959 §4.1.3) is read in line.
+/// The same for clients' control connections, where urgent data (Telnet's Synch, RFC 959 §4.1.3) is read in line.
 ///
 /// # Errors
 ///
 /// The connection is gone.
-pub fn prepare_control(stream: &TcpStream) -> io::Result<()> {
-    prepare(stream)?;
-    SockRef::from(stream).set_out_of_band_inline(true)
+pub fn prepare_control(socket: &impl AsFd) -> io::Result<()> {
+    prepare(socket)?;
+    SockRef::from(socket).set_out_of_band_inline(true)
 }
 
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()

@@ -1,5 +1,6 @@
 //! Every real client through the gateway to every real server, explicit and implicit, under TLS 1.2 and 1.3. What
-//! each pair does is in [`scenarios`]; the tests are named `client::server::mode_version`.
+//! each pair does is in [`scenarios`]; the tests are named `client::server::mode_version`. lftp resumes the TLS session on
+//! every data connection, ftplib on none.
 
 use ftpsgate_tests::peers::clients::TlsVersion::{Tls12, Tls13};
 use ftpsgate_tests::peers::clients::{ClientKind, Protection};
@@ -52,7 +53,18 @@ matrix! {
 }
 
 fn run(client: ClientKind, server: ServerKind, protection: Protection) {
-    if prepare(server, client) {
-        scenarios::all(&Scene::through_gateway(client, server, protection, ""));
+    if !prepare(server, client) {
+        return;
+    }
+    let scene = Scene::through_gateway(client, server, protection, "");
+    scenarios::all(&scene);
+    match client {
+        // How often it resumes is its own affair: it takes each ticket once.
+        ClientKind::Curl => {}
+        ClientKind::Lftp => scene.assert_resumed(true, TRANSFERS),
+        ClientKind::Ftplib => scene.assert_resumed(false, TRANSFERS),
     }
 }
+
+/// At least so many are among the scenarios.
+const TRANSFERS: usize = 600;

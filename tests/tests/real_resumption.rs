@@ -58,11 +58,7 @@ fn lftp_resumes(version: TlsVersion, tls_keys: &str) {
         scene.run(&steps);
         assert_same(&sent, &back);
 
-        let transfers = scene.transfers(2 * FILES);
-        let full = transfers
-            .iter()
-            .find(|event| event.field("tls_resumed").and_then(|resumed| resumed.as_bool()) != Some(true));
-        assert!(full.is_none(), "{server}: a data connection did not resume: {full:?}");
+        scene.assert_resumed(true, 2 * FILES);
     }
 }
 

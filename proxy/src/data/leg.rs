@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_tcp_cork;
 use rustls::Connection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -128,6 +129,8 @@ impl Leg {
     pub(super) async fn write_end(&mut self, patience: Duration) -> Result<(), FinishError> {
         if let Some(connection) = &mut self.tls {
             connection.send_close_notify();
+            // The FIN then takes close_notify along: one packet, one wake-up of the peer. Without it there are two.
+            let _ = set_tcp_cork(&self.tcp, true);
         }
         let end = poll_fn(|context| {
             ready!(self.poll_flush(context, &mut 0))?;
@@ -313,9 +316,9 @@ impl Leg {
             self.unsolicited += bytes;
             return Poll::Ready(Ok(ControlFlow::Continue(())));
         };
-        if self.reading == Reading::Buffered {
-            self.reading = Reading::Socket;
-        } else {
+        let from_socket = self.reading != Reading::Buffered;
+        self.reading = Reading::Socket;
+        if from_socket {
             match connection.read_tls(&mut PendingIo::new(&mut self.tcp, context)) {
                 Ok(0) => {
                     self.reading = Reading::Ended(StreamEnd::WithoutCloseNotify);
@@ -334,7 +337,10 @@ impl Leg {
             self.reading = Reading::Ended(StreamEnd::Clean);
             return Poll::Ready(Ok(ControlFlow::Break(())));
         }
-        write_pending(connection, &mut self.tcp, context);
+        // Tickets that the handshake left behind wait for the first data.
+        if from_socket {
+            write_pending(connection, &mut self.tcp, context);
+        }
         Poll::Ready(Ok(ControlFlow::Continue(())))
     }
 

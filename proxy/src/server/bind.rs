@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
+use crate::socket::prepare_control;
+
 /// A socket for a listener.
 #[derive(Debug)]
 pub enum BoundSocket {
@@ -47,6 +49,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<BoundSocket> {
 /// The system's.
 pub(super) fn adopt(socket: StdTcpListener, is_inherited: bool) -> io::Result<BoundSocket> {
     socket.set_nonblocking(true)?;
+    prepare_control(&socket)?;
     let address = socket.local_addr()?;
     Ok(BoundSocket::New { socket: TcpListener::from_std(socket)?, address, is_inherited })
 }

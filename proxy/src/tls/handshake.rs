@@ -9,7 +9,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use rustix::net::sockopt::set_tcp_quickack;
-use rustls::ServerConnection;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
 
 use super::PendingIo;
@@ -27,13 +27,13 @@ pub enum HandshakeError {
     #[error("peer reset the connection during the TLS handshake")]
     Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
-    #[error("TLS handshake failed")]
+    #[error("TLS handshake failed: {0}")]
     Tls(#[from] rustls::Error),
     /// The handshake took longer than it may.
     #[error("TLS handshake timed out")]
     Deadline,
     /// The socket failed on this machine.
-    #[error("socket failed during the TLS handshake")]
+    #[error("socket failed during the TLS handshake: {0}")]
     Io(#[source] io::Error),
 }
 
@@ -51,7 +51,10 @@ impl HandshakeError {
     }
 }
 
-/// Shakes hands until application data may flow and everything of ours is written.
+/// Shakes hands until application data may flow.
+///
+/// Everything of ours that the client waits for is written then. Tickets of TLS 1.3 may still be inside the
+/// connection, to travel with the first data: a packet and a wake-up of the client less.
 pub(super) async fn drive_handshake(
     tcp: &mut TcpStream,
     connection: &mut ServerConnection,
@@ -76,6 +79,9 @@ fn poll_handshake(
 ) -> Poll<Result<(), HandshakeError>> {
     let mut io = PendingIo::new(tcp, context);
     loop {
+        if has_only_tickets_left(connection) {
+            return Poll::Ready(Ok(()));
+        }
         let mut blocked = false;
         while connection.wants_write() {
             match connection.write_tls(&mut io) {
@@ -108,4 +114,9 @@ fn poll_handshake(
             return Poll::Ready(Err(HandshakeError::Tls(error)));
         }
     }
+}
+
+/// A TLS 1.3 server has said its Finished before the client's. On TLS 1.2 it may be the other way round.
+fn has_only_tickets_left(connection: &ServerConnection) -> bool {
+    !connection.is_handshaking() && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
 }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 /// Proof that a data connection resumed this session's TLS, so that its peer is the session's client.
 ///
-/// Only [`SessionSecret::prove`] makes one.
+/// Only the secret of the session itself makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SameSession(());
 

@@ -40,7 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--quick" => plan = Plan::QUICK,
             "--json" => is_json = true,
             "--bench" => {} // from cargo
-            "--help" | "-h" => return Ok(println!("gateway [--quick] [--json] [WORK...]")),
+            "--help" | "-h" => {
+                println!("gateway [--quick] [--json] [WORK...]");
+                return Ok(());
+            }
             work if work.starts_with('-') => return Err(format!("unknown option {work}").into()),
             _ => wanted.push(argument),
         }

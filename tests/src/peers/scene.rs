@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::clients::{ClientKind, Login, Protection, Step};
@@ -116,16 +117,41 @@ impl Scene {
         self.start_as(&login, steps).finish()
     }
 
-    /// What the gateway logged at the end of each of `count` transfers.
+    /// The same as [`Scene::run`], and the client logs in once only, as far as a gateway can tell.
     ///
     /// # Panics
     ///
-    /// If there is no gateway, or it has not logged that many in time.
-    pub fn transfers(&self, count: usize) -> Vec<Event> {
-        let gateway = self.gateway.as_ref().expect("the gateway logs its transfers");
-        let finished = || gateway.events().into_iter().filter(|event| event.is(TRANSFER_FINISHED));
-        wait_until("all transfers have ended", || finished().count() >= count);
-        finished().collect()
+    /// As [`Scene::run`], and if there was more than one session.
+    pub fn run_in_one_session(&self, steps: &[Step]) {
+        let before = self.events(SESSION_OPENED).len();
+        self.run(steps);
+        if self.gateway.is_some() {
+            let sessions = self.events(SESSION_OPENED).len() - before;
+            assert_eq!(sessions, 1, "{} needed more than one session", self.client);
+        }
+    }
+
+    /// Asserts of every transfer that was completed so far, of which there were `count` at least, that its data
+    /// connection `resumed` the TLS session of its control connection, or that it did not.
+    ///
+    /// # Panics
+    ///
+    /// If one is different, or the gateway has not logged that many in time.
+    pub fn assert_resumed(&self, resumed: bool, count: usize) {
+        let completed = || {
+            let finished = self.events(TRANSFER_FINISHED).into_iter();
+            finished.filter(|event| event.number("code") == Some(226))
+        };
+        wait_until("all transfers have ended", || completed().count() >= count);
+        let differs = |event: &Event| event.field("tls_resumed").and_then(Value::as_bool) != Some(resumed);
+        let odd = completed().find(differs);
+        assert!(odd.is_none(), "{}, {}: not resumed = {resumed}: {odd:?}", self.client, self.server());
+    }
+
+    /// What the gateway logged under this message; nothing where there is no gateway.
+    fn events(&self, message: &str) -> Vec<Event> {
+        let events = self.gateway.as_ref().map(Gateway::events).unwrap_or_default();
+        events.into_iter().filter(|event| event.is(message)).collect()
     }
 
     fn new(client: ClientKind, server: Arc<Server>, address: SocketAddr, protection: Protection) -> Self {
@@ -156,6 +182,9 @@ impl Drop for Scene {
 
 /// The message with which the gateway logs the end of a transfer.
 const TRANSFER_FINISHED: &str = "transfer finished";
+
+/// The message with which it logs a client's arrival.
+const SESSION_OPENED: &str = "session opened";
 
 /// The longest session moves 300 files both ways, on a busy machine.
 const SESSION_PATIENCE: Duration = Duration::from_secs(240);

@@ -312,18 +312,8 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let reason = match self.phase {
-            Phase::ConnectUpstream => CloseReason::BackendUnavailable,
-            Phase::ExpectAuth
-            | Phase::Handshake
-            | Phase::ExpectUser
-            | Phase::UpstreamUser
-            | Phase::ExpectPassword
-            | Phase::UpstreamPassword
-            | Phase::ExpectAccount
-            | Phase::Ready
-            | Phase::Closed => CloseReason::BackendGone,
-        };
+        let reason =
+            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
         self.fail_transfer(now);
         self.close(reason, Some(answers::closing("The server closed the connection")));
     }
@@ -355,6 +345,7 @@ impl Session {
     /// The gateway is stopping: end as soon as no transfer would be cut off.
     pub fn handle_drain(&mut self, now: Now) {
         if self.phase == Phase::Handshake {
+            // Nothing is lost, and nothing can be said.
             return self.close(CloseReason::Draining, None);
         }
         if !self.is_closed() {
@@ -372,44 +363,26 @@ impl Session {
     }
 
     fn handle_reply_timeout(&mut self, now: Now) {
-        let (reason, text) = match self.phase {
-            Phase::ConnectUpstream => (CloseReason::BackendUnavailable, "The server is not available"),
-            Phase::ExpectAuth
-            | Phase::Handshake
-            | Phase::ExpectUser
-            | Phase::UpstreamUser
-            | Phase::ExpectPassword
-            | Phase::UpstreamPassword
-            | Phase::ExpectAccount
-            | Phase::Ready
-            | Phase::Closed => (CloseReason::BackendTimeout, "The server does not answer"),
-        };
-        let reason = if matches!(self.transfer, Transfer::Aborting(_)) {
-            CloseReason::NotResynchronised
+        let (reason, text) = if self.is_connecting() {
+            (CloseReason::BackendUnavailable, "The server is not available")
+        } else if matches!(self.transfer, Transfer::Aborting(_)) {
+            (CloseReason::NotResynchronised, "The server does not answer")
         } else {
-            reason
+            (CloseReason::BackendTimeout, "The server does not answer")
         };
         self.fail_transfer(now);
         self.close(reason, Some(answers::closing(text)));
     }
 
+    /// Whether the backend has not greeted yet.
+    fn is_connecting(&self) -> bool {
+        self.phase == Phase::ConnectUpstream
+    }
+
     /// 421 may come at any time (RFC 959 §5.4).
     fn handle_goodbye(&mut self, reply: Reply, now: Now) {
-        let reason = match self.expecting {
-            Expecting::Greeting { .. } => CloseReason::BackendUnavailable,
-            Expecting::Nothing
-            | Expecting::User
-            | Expecting::Password
-            | Expecting::Utf8 { .. }
-            | Expecting::Features
-            | Expecting::Forwarded(_)
-            | Expecting::RenameFrom { .. }
-            | Expecting::Restart
-            | Expecting::RestartUndone
-            | Expecting::Epsv
-            | Expecting::Pasv
-            | Expecting::Transfer => CloseReason::BackendGone,
-        };
+        let reason =
+            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
         self.fail_transfer(now);
         self.close(reason, Some(reply));
     }

@@ -17,7 +17,6 @@ use super::plan::{PlannedPort, PortKey, PortRequest, PortSet, plan_auto, plan_ra
 use super::port::{Expectation, Port, Vacancy};
 use super::socket::{Socket, bind};
 use crate::config::{PassivePeer, PassivePorts};
-use crate::socket;
 
 /// All passive ports of the process; one per process, shared by its listeners.
 #[derive(Default)]
@@ -152,10 +151,6 @@ impl Shared {
     pub(super) fn hand_over(&self, key: PortKey, tcp: TcpStream, peer: SocketAddr) -> Result<(), TcpStream> {
         let waiter = self.state().ports.get_mut(&key).and_then(|port| port.accept(peer.ip(), Instant::now()));
         let Some(waiter) = waiter else { return Err(tcp) };
-        if let Err(error) = socket::prepare(&tcp) {
-            // The peer is gone already; the session will see that for itself.
-            tracing::debug!(%error, "options of a data connection");
-        }
         // The lease may have been dropped just now; then nobody wants the connection.
         waiter.send(DataSocket::new(tcp, peer)).map_err(DataSocket::into_tcp)
     }

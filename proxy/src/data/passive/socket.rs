@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::plan::PortKey;
 use super::registry::Shared;
+use crate::socket::prepare;
 
 /// Listens until it is dropped.
 pub(super) struct Socket {
@@ -50,6 +51,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)>
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from_std(socket.into())?;

@@ -118,8 +118,8 @@ fn nothing_is_said_in_the_middle_of_a_handshake() {
 }
 
 #[test]
-fn draining_in_the_middle_of_a_handshake_waits_for_its_end() {
-    explicit(RequireTls::Data).play("C> AUTH TLS\nC< 234 …\n* handshake\ndrain\ntls ok\nC< 421 …\n* close");
+fn draining_waits_for_no_handshake() {
+    explicit(RequireTls::Data).play("C> AUTH TLS\nC< 234 …\n* handshake\ndrain\n* close");
 }
 
 #[test]
