@@ -1,4 +1,4 @@
-//! The replies that the gateway gives itself, row by row as PROTOCOL.md §2 lists them, as wire transcripts.
+//! The replies that the gateway gives itself, row by row, as wire transcripts.
 //!
 //! Every transcript runs before a scripted server, whose record shows what was forwarded and what was not.
 

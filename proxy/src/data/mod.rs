@@ -2,7 +2,7 @@
 //! and the relay that moves a transfer's bytes from one leg to the other ([`relay`]).
 //!
 //! Nothing here speaks FTP: the session decides when a transfer begins, what its end means and which reply is due.
-//! What this module guarantees is that no end is made to look clean that was not (PROTOCOL.md, "Ends of transfers").
+//! What this module guarantees is that no end is made to look clean that was not.
 
 use std::fmt;
 

@@ -271,7 +271,7 @@ impl Transfer {
         }
     }
 
-    /// Some clients end an empty upload by closing the connection before its TLS stands (PROTOCOL.md §5).
+    /// Some clients end an empty upload by closing the connection before its TLS stands.
     async fn judge_handshake(&self, error: DataTlsError, backend: Leg) -> (RelayReport, Option<Leg>) {
         debug!(%error, "no TLS on the data connection");
         let end = match (&error, self.order.direction) {

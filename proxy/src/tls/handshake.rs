@@ -1,7 +1,7 @@
 //! A server handshake driven by hand, for connections whose bytes the relay will move itself.
 //!
 //! How a handshake fails matters on data connections: a client that closes before it has said a word, or half-way
-//! through, may mean an empty upload (PROTOCOL.md §5), so those ends are told apart. Plaintext that came with the
+//! through, may mean an empty upload, so those ends are told apart. Plaintext that came with the
 //! client's Finished stays inside the connection; whoever takes it reads that first.
 
 use std::future::poll_fn;

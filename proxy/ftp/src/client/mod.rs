@@ -330,7 +330,7 @@ impl Client {
         }
     }
 
-    /// The one place where a command leaves: one at a time, and only when nothing is unread (SECURITY.md, I2).
+    /// The one place where a command leaves: one at a time, and only when nothing is unread.
     fn send(&mut self, command: Command, next: State) -> Result<State, Cause> {
         if !self.input.is_empty() {
             return Err(Cause::Desynchronised);

@@ -1,6 +1,6 @@
 //! One command: a verb of the table and its argument.
 //!
-//! What a client wrote is parsed once and written anew for the backend; its own bytes never get there (SECURITY.md, I1).
+//! What a client wrote is parsed once and written anew for the backend; its own bytes never get there.
 
 use std::fmt;
 

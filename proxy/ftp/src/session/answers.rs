@@ -1,4 +1,4 @@
-//! The gateway's own replies: PROTOCOL.md, "Replies the gateway gives itself".
+//! The replies that the gateway gives of its own, with their codes: RFC 959 §4.2, 2228 §3, 2428, 4217.
 
 use std::net::IpAddr;
 

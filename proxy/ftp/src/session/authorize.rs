@@ -1,4 +1,4 @@
-//! One place where every verb meets policy (SECURITY.md, I6).
+//! The one place where every verb meets policy, so that none drifts away from it.
 
 use ftpsgate_policies::{Access, Denial, Operation, Permit, Policy, Request, Subject};
 

@@ -16,7 +16,7 @@
 //! client only while [`Session::wants_command`]. Replies of a backend are given here as they come; whether the stream
 //! was silent before a command is sent is the driver's to prove (`handle_desynchronised`).
 //!
-//! RFC 959, 2228, 2389, 2428, 3659, 4217, 7151; PROTOCOL.md §2 and §3.
+//! RFC 959, 2228, 2389, 2428, 3659, 4217, 7151.
 
 mod abort;
 mod answers;

@@ -27,7 +27,7 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// The one exchange with the backend that has no final reply yet (SECURITY.md, I2).
+/// The one exchange with the backend that has no final reply yet.
 #[derive(Debug)]
 pub(super) enum Expecting {
     /// None: whatever comes was not asked for.

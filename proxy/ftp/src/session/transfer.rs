@@ -1,4 +1,4 @@
-//! Transfers: PROTOCOL.md §3, "Ends of transfers: never manufacture a clean one".
+//! Transfers, and their ends: none is ever made to look clean that was not.
 //!
 //! The transfer command goes to the backend when its data connection stands (some servers send no 150 before). The
 //! backend's 150 starts the relay; its last reply is given to the client only when the data says the same.

@@ -89,7 +89,7 @@ impl Pool {
     }
 }
 
-/// Measured best among 64 KiB to 1 MiB (PERFORMANCE.md).
+/// Measured best among 64 KiB to 1 MiB on loopback.
 pub(super) const LARGE_BYTES: usize = 512 * 1024;
 
 /// Room for a TLS record above the headroom of a decrypting leg.

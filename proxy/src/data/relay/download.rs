@@ -6,7 +6,7 @@ use crate::data::Side;
 use crate::data::leg::{FinishError, Leg, Lingering, StreamEnd};
 
 /// Copies until the backend's end of file, then closes the backend's leg at once: some servers withhold their 226
-/// until the peer has closed (PROTOCOL.md §1, finding 6).
+/// until the peer has closed.
 ///
 /// The client gets every byte, but no end yet: whether the file was whole is for the backend's reply to say. After a
 /// 2yz call [`finish_download`]; otherwise drop `downstream`, which resets it.

@@ -10,7 +10,7 @@
 //!
 //! Dropping any of these futures resets every leg that it owns, and sends no close_notify anywhere.
 //!
-//! RFC 959 §5 (data connections), RFC 4217 §12 (closure), PROTOCOL.md "Ends of transfers", PERFORMANCE.md.
+//! RFC 959 §5 (data connections), RFC 4217 §12 (closure).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

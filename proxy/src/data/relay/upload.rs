@@ -10,7 +10,7 @@ use crate::data::leg::{FinishError, Leg, StreamEnd};
 ///
 /// A clean end is answered at once, because a client may wait for that (lftp: 5 s); it says nothing about storage.
 /// The backend's leg is then shut down and read to its end before it is closed: servers take an early close for a
-/// failure (PROTOCOL.md §1, finding 5).
+/// failure.
 ///
 /// Anything else resets the backend's leg: what it has so far must not look like a file. A TLS client that ends
 /// without close_notify is such a case under [`UploadEnd::Strict`]; under [`UploadEnd::Lenient`] the end counts as
