@@ -403,7 +403,7 @@ impl Lingering {
     }
 
     /// Lingers in a task of its own, which ends within two seconds. A client that never closes its side could have
-    /// thousands of them: beyond [`LINGERING_MAX`] connections are closed at once.
+    /// thousands of them: beyond a bound, connections are closed at once.
     pub fn detach(self) {
         if let Ok(place) = LINGERING.try_acquire() {
             tokio::spawn(async move {
