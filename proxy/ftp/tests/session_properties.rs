@@ -43,6 +43,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..100u64).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds))),
         1 => any::<bool>().prop_map(Step::Stop),
         1 => Just(Step::ClientCloses),
+        1 => Just(Step::ClientEnds),
     ]
 }
 

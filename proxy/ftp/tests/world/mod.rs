@@ -32,6 +32,7 @@ pub(crate) enum Step {
     PartialLine(bool),
     /// The client closes its connection.
     ClientCloses,
+    ClientEnds,
     /// The driver reports one of the things that it was asked for.
     Report(usize, usize),
     /// The backend answers what it was asked, in one of the ways in which servers do.
@@ -56,6 +57,8 @@ pub(crate) struct World {
     greeting_due: bool,
     /// The last line was so bad that its answer is given out of turn.
     is_fatal_line: bool,
+    /// The client has shut its half down.
+    has_ended: bool,
     long_lines: usize,
     expected: Expected,
     backend: Backend,
@@ -100,6 +103,7 @@ impl World {
             is_closed: false,
             greeting_due: true,
             is_fatal_line: false,
+            has_ended: false,
             long_lines: 0,
             expected: Expected::default(),
             backend: Backend::default(),
@@ -134,6 +138,12 @@ impl World {
             }
             Step::PartialLine(is_partial) => self.session.handle_line_progress(*is_partial, now),
             Step::ClientCloses => self.session.handle_downstream_closed(now),
+            Step::ClientEnds => {
+                if self.session.wants_command() {
+                    self.has_ended = true;
+                    self.session.handle_downstream_ended(now);
+                }
+            }
             Step::Report(which, how) => {
                 self.driver.report(*which, *how, &mut self.session, &mut self.backend, now)
             }
@@ -241,7 +251,9 @@ impl World {
             );
             let waiting = self.expected.len();
             assert!(waiting <= 17, "{waiting} commands wait");
-            assert!(waiting > 8 || self.driver.is_handshaking() || self.session.wants_command());
+            assert!(
+                waiting > 8 || self.driver.is_handshaking() || self.session.wants_command() || self.has_ended
+            );
         }
     }
 

@@ -157,3 +157,48 @@ fn reports_of_a_relay_that_was_cancelled_are_nobodys() {
     wire.play("C> ABOR\n* cancel\nC< 426 …\nB>! ABOR\nrelay complete 9\ndownload ended\nprogress 10");
     wire.play("B< 426 x\nB< 226 x\nC< 226 …");
 }
+
+#[test]
+fn a_client_that_ends_behind_its_commands_gets_their_answers() {
+    Wire::ready().play(
+        "C> PWD
+         B> PWD
+         C> NOOP
+         C ended
+         B< 257 x
+         C< 257 x
+         B> NOOP
+         B< 200 Fine
+         C< 200 Fine
+         B> QUIT
+         * close
+         = closed client_gone",
+    );
+    let mut wire = Wire::ready();
+    wire.play_partly("C> PWD\nB> PWD\nC> QUIT\nC ended");
+    assert!(!wire.session.wants_command());
+    wire.play("B< 257 x\nC< 257 x\nC< 221 …\nB> QUIT\n* close\n= closed quit");
+}
+
+#[test]
+fn a_transfer_goes_on_behind_the_clients_end_only_if_a_quit_waits_there() {
+    Wire::relaying("STOR a").play(
+        "C> QUIT
+         C ended
+         progress 7 ended
+         relay complete 7
+         B< 226 Done
+         C< 226 Done
+         C< 221 …
+         B> QUIT
+         * close
+         = closed quit",
+    );
+    Wire::relaying("STOR a").play("C> PWD\nC ended\n* cancel\nC< 426 …\n* close\n= closed client_gone");
+}
+
+#[test]
+fn an_aborted_transfer_holds_nobody_who_has_ended() {
+    let mut wire = Wire::relaying("RETR a");
+    wire.play("relay client-failed 7\nC< 426 …\nB>! ABOR\nC ended\n* close\n= closed client_gone");
+}

@@ -180,6 +180,7 @@ impl Wire {
         }
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["C", "closed"] => session.handle_downstream_closed(now),
+            ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
             ["B", "connected"] => session.handle_upstream_connected(upstream("198.51.100.3:21", false)),
