@@ -15,6 +15,7 @@ mod work;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ftpsgate_certs::{Authority, SubjectName};
@@ -73,7 +74,8 @@ struct Plan {
     large: usize,
     logins: usize,
     login_time: Duration,
-    files: usize,
+    /// Sessions of a hundred small files each.
+    file_sessions: usize,
     round_trips: usize,
     sessions: usize,
     peer_sessions: usize,
@@ -85,7 +87,7 @@ impl Plan {
         large: 1 << 30,
         logins: 200,
         login_time: Duration::from_secs(3),
-        files: 1000,
+        file_sessions: 5,
         round_trips: 10_000,
         sessions: 1000,
         peer_sessions: 100,
@@ -95,7 +97,7 @@ impl Plan {
         large: 256 << 20,
         logins: 100,
         login_time: Duration::from_secs(1),
-        files: 200,
+        file_sessions: 2,
         round_trips: 2000,
         sessions: 500,
         peer_sessions: 20,
@@ -108,6 +110,9 @@ struct Contest {
     identity: ftpsgate_certs::Issued,
     authority: Authority,
     gateway: Gateway,
+    /// Of our listeners: the log that told them keeps the latest lines only.
+    private: SocketAddr,
+    clear: SocketAddr,
     peer: Option<ModProxy>,
     _state: tempfile::TempDir,
 }
@@ -127,11 +132,12 @@ impl Contest {
             .inspect_err(|error| eprintln!("no peer to compare with: {error}"));
         let clear = ListenerOptions::explicit(CLEAR).keys("require_tls = \"login\"");
         let gateway = Gateway::start(GatewayOptions::explicit(backend.address()).listener(clear));
-        Ok(Self { gateway, peer: peer.ok(), backend, identity, authority, _state: state })
+        let (private, clear) = (gateway.address("explicit"), gateway.address(CLEAR));
+        Ok(Self { private, clear, gateway, peer: peer.ok(), backend, identity, authority, _state: state })
     }
 
     fn ours(&self) -> Subject {
-        Subject { address: self.gateway.address("explicit"), pid: self.gateway.pid() }
+        Subject { address: self.private, pid: self.gateway.pid() }
     }
 
     fn theirs(&self) -> Option<Subject> {
@@ -183,7 +189,7 @@ impl Bench {
     }
 
     fn files(&mut self) -> io::Result<()> {
-        let count = self.plan.files;
+        let count = self.plan.file_sessions;
         for (cpu, rate, direction) in [
             ("4 KiB get, resumed, CPU", "4 KiB get, resumed, rate", Direction::Download),
             ("4 KiB put, resumed (TLS 1.2), CPU", "4 KiB put, resumed (TLS 1.2), rate", Direction::Upload),
@@ -216,7 +222,7 @@ impl Bench {
         }
         let large = self.plan.large;
         let copy = PlainCopy::start(large)?;
-        let gateway = Subject { address: self.contest.gateway.address(CLEAR), ..self.contest.ours() };
+        let gateway = Subject { address: self.contest.clear, ..self.contest.ours() };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.plan.rounds {
             ours.push(gateway.transfer(Direction::Download, 1, large, Protection::Clear)?);
@@ -264,7 +270,7 @@ impl Bench {
             for turn in [round % 2, 1 - round % 2] {
                 match (turn, theirs) {
                     (0, _) => our_figures.push(work(ours)?),
-                    (_, Some(theirs)) => their_figures.push(work(theirs)?),
+                    (_, Some(theirs)) => their_figures.push(patiently(|| work(theirs))?),
                     (_, None) => {}
                 }
             }
@@ -289,6 +295,13 @@ impl Bench {
         self.rows.push(row);
     }
 }
+
+/// ProFTPD's sessions crash now and then; that is not to end the measurement.
+fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    (1..PATIENCE).find_map(|_| work().ok()).map_or_else(work, Ok)
+}
+
+const PATIENCE: usize = 5;
 
 /// The listener on which data may go in clear.
 const CLEAR: &str = "clear";

@@ -120,12 +120,24 @@ impl Subject {
         Ok(rate)
     }
 
-    /// Files of 4 KiB, one after the other in one session.
+    /// Files of 4 KiB, one after the other, a hundred to a session: ProFTPD may crash in a longer one.
     ///
     /// # Errors
     ///
     /// Also if a data connection did not resume the session's TLS.
-    pub(super) fn files(self, direction: Direction, count: usize) -> io::Result<Files> {
+    pub(super) fn files(self, direction: Direction, sessions: usize) -> io::Result<Files> {
+        let (mut cpu_seconds, mut seconds) = (0.0, 0.0);
+        for _ in 0..sessions {
+            let (cpu, time) = self.session_of_files(direction)?;
+            cpu_seconds += cpu;
+            seconds += time;
+        }
+        let count = (sessions * SESSION_FILES) as f64;
+        Ok(Files { cpu_ms: cpu_seconds / count * 1e3, rate: count / seconds })
+    }
+
+    /// CPU seconds and seconds of one session's files.
+    fn session_of_files(self, direction: Direction) -> io::Result<(f64, f64)> {
         // rustls as a client uses a ticket of TLS 1.3 once, and uploads bring no new ones. On TLS 1.2 one session
         // serves any number of data connections.
         let version = match direction {
@@ -137,17 +149,17 @@ impl Subject {
         direction.transfer(&mut client, FILE_BYTES)?;
         let before = cpu_seconds(self.pid)?;
         let started = Instant::now();
-        for _ in 0..count {
+        for _ in 0..SESSION_FILES {
             direction.transfer(&mut client, FILE_BYTES)?;
         }
-        let rate = count as f64 / started.elapsed().as_secs_f64();
-        let cpu_ms = (cpu_seconds(self.pid)? - before) / count as f64 * 1e3;
+        let time = started.elapsed().as_secs_f64();
+        let cpu = cpu_seconds(self.pid)? - before;
         if client.resumed < client.transfers {
             let (resumed, transfers) = (client.resumed, client.transfers);
             return Err(io::Error::other(format!("{resumed} of {transfers} data connections resumed")));
         }
         client.quit()?;
-        Ok(Files { cpu_ms, rate })
+        Ok((cpu, time))
     }
 
     /// NOOP, `count` times in one session.
@@ -217,5 +229,6 @@ impl Subject {
 
 const GIB: f64 = (1u64 << 30) as f64;
 const FILE_BYTES: usize = 4096;
+const SESSION_FILES: usize = 100;
 const WARM_UP: usize = 40;
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
