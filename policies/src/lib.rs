@@ -6,7 +6,12 @@
 //! In this version the one policy is [`Policy::allow_all`]; the session machine already asks it for every
 //! command, so that rules find their place without a change to any verb.
 
+mod glob;
+pub mod route;
+
 use std::net::IpAddr;
+
+pub use glob::{Glob, GlobError};
 
 /// What a command does to the thing that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, Now, Session, UpstreamInfo};
+use ftpsgate_ftp::session::{Action, Client, Now, Session, UpstreamFailure, UpstreamInfo};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::backend::Backend;
 use crate::control::{ClientLine, Downstream, NotDrained, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
 use crate::tls::HandshakeError;
@@ -47,6 +48,8 @@ struct Driver {
     /// The TLS handshake with the client, which has the socket meanwhile.
     securing: Option<Securing>,
     upstream: Option<Upstream>,
+    /// Where the session was routed.
+    backend: Option<Arc<Backend>>,
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
@@ -82,12 +85,13 @@ pub async fn run(
     let address = client.ip().to_canonical();
     info!(local = %dialled, "session opened");
     let now = Now { monotonic: Duration::ZERO, wall: SystemTime::now() };
-    let machine_client = Client { address, features: service.backend.features() };
+    let machine_client = Client { address, features: service.common_features() };
     let driver = Driver {
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
         securing: None,
         upstream: None,
+        backend: None,
         connecting: None,
         data: DataPlane::new(Arc::clone(&service), address, dialled),
         stage,
@@ -211,12 +215,13 @@ impl Driver {
         match upstream {
             Ok((server, upstream)) => {
                 self.upstream = Some(upstream);
-                let prefer_pasv = self.service.backend.prefers_pasv();
+                let prefer_pasv = self.backend.as_ref().is_some_and(|backend| backend.prefers_pasv());
                 self.session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv });
             }
             Err(error) => {
-                warn!(backend = self.service.backend.config().name, %error, "the server cannot be reached");
-                self.session.handle_upstream_failed();
+                let backend = self.backend.as_ref().map(|backend| backend.config().name.as_str());
+                warn!(backend, %error, "the server cannot be reached");
+                self.session.handle_upstream_failed(UpstreamFailure::NoServer);
             }
         }
     }
@@ -255,8 +260,10 @@ impl Driver {
                 }
                 None => self.session.handle_tls_failed(),
             },
-            Action::ConnectUpstream => {
-                let backend = Arc::clone(&self.service.backend);
+            Action::ConnectUpstream(destination) => {
+                let backend = Arc::clone(&self.service.backends[destination.backend]);
+                self.backend = Some(Arc::clone(&backend));
+                self.data.backend_config = Some(Arc::clone(backend.config()));
                 self.connecting = Some(Box::pin(async move { backend.dial().await }));
             }
             Action::SendUpstream(command) => {
@@ -275,6 +282,11 @@ impl Driver {
                     upstream.send_regardless(&command);
                 }
             }
+            Action::RenewUpstream
+            | Action::SettleRenewal(_)
+            | Action::SecureUpstream
+            | Action::SetClientAddress(_)
+            | Action::LeaseUpstreamPort => unreachable!("no configuration leads here yet"),
             Action::LeasePort => self.data.lease(),
             Action::DialBackendData(port) => {
                 let ends = self.upstream.as_ref().map(|upstream| (upstream.peer(), upstream.local()));
@@ -306,7 +318,7 @@ impl Driver {
 
     fn record(&mut self) {
         while let Some(fact) = self.session.poll_fact() {
-            record::record(fact, self.session.user(), &self.service.backend);
+            record::record(fact, self.session.user(), &self.service, self.backend.as_deref());
         }
     }
 

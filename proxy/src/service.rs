@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_certs::{Certificates, Store, SubjectName};
-use ftpsgate_ftp::session::{self, PortError, Settings};
+use ftpsgate_ftp::codec::{FeatureSet, Protection};
+use ftpsgate_ftp::session::{self, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
 use ftpsgate_policies::Policy;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::backend::Backend;
-use crate::config::{Advertise, Config, Listener, Mode, Passive, RequireTls};
+use crate::config::{
+    self, Advertise, BackendData, BackendTlsMode, Config, Listener, Mode, Passive, RequireTls, TlsVersion,
+};
 use crate::data::passive::{PortRegistry, PortSet};
 use crate::tls::Profile;
 
@@ -26,8 +29,8 @@ pub struct Service {
     pub settings: Arc<Settings>,
     /// `None` on plain listeners.
     pub tls: Option<ServiceTls>,
-    /// Where its sessions go.
-    pub backend: Arc<Backend>,
+    /// Where its sessions go, in the order of [`Settings::backends`].
+    pub backends: Vec<Arc<Backend>>,
     /// The process's passive ports…
     pub registry: Arc<PortRegistry>,
     /// …and those of this listener.
@@ -48,13 +51,11 @@ impl Service {
     pub fn settings(
         config: &Config,
         listener: &Listener,
-        backend: &Backend,
+        backends: &[Arc<Backend>],
         tls: Option<&ServiceTls>,
     ) -> Settings {
-        let backend = backend.config();
         Settings {
             listener: listener.name.clone(),
-            backend: backend.name.clone(),
             banner: config.gateway.banner.clone(),
             mode: match listener.mode {
                 Mode::Explicit => session::Mode::Explicit,
@@ -75,8 +76,25 @@ impl Service {
             policy: Arc::new(Policy::allow_all()),
             login_timeout: listener.login_timeout,
             idle_timeout: listener.idle_timeout,
-            connect_timeout: backend.connect_timeout,
-            reply_timeout: backend.reply_timeout,
+            active: listener.active,
+            routes: config.routes.clone(),
+            default_backend: listener
+                .backend
+                .as_ref()
+                .and_then(|name| backends.iter().position(|one| one.config().name == *name)),
+            user_at_host: listener.user_at_host.clone(),
+            backends: backends.iter().map(|backend| Arc::new(upstream_settings(backend.config()))).collect(),
+        }
+    }
+
+    /// What every backend that a session may come to has said to FEAT.
+    pub fn common_features(&self) -> Arc<FeatureSet> {
+        match self.backends.as_slice() {
+            [only] => only.features(),
+            several => {
+                let sets = several.iter().map(|backend| FeatureSet::clone(&backend.features()));
+                Arc::new(sets.reduce(|common, features| common.intersect(&features)).unwrap_or_default())
+            }
         }
     }
 
@@ -109,6 +127,35 @@ impl Service {
         }
     }
 }
+
+/// The session machine's view of a backend.
+fn upstream_settings(backend: &config::Backend) -> UpstreamSettings {
+    let tls = backend.tls.as_ref();
+    UpstreamSettings {
+        name: backend.name.clone(),
+        tls: match tls.map(|tls| tls.mode) {
+            None => UpstreamTls::Off,
+            Some(BackendTlsMode::Explicit) => UpstreamTls::Explicit,
+            Some(BackendTlsMode::Implicit) => UpstreamTls::Implicit,
+        },
+        protection: match tls {
+            Some(tls) if tls.protects_data => Protection::Private,
+            Some(_) | None => Protection::Clear,
+        },
+        data: match backend.data {
+            BackendData::Passive => UpstreamData::Passive,
+            BackendData::Active(_) => UpstreamData::Active,
+        },
+        // Only TLS 1.3 tickets are used up.
+        may_renew: tls.is_some_and(|tls| tls.protects_data && tls.max_version == TlsVersion::Tls13),
+        tries: u32::try_from(backend.servers.len()).unwrap_or(TRIES_MAX).min(TRIES_MAX),
+        connect_timeout: backend.connect_timeout,
+        reply_timeout: backend.reply_timeout,
+    }
+}
+
+/// Servers that one login tries.
+const TRIES_MAX: u32 = 3;
 
 /// The names that HOST may give where the client sent no SNI.
 fn dns_names(store: &Store) -> Vec<String> {

@@ -68,6 +68,7 @@ impl Backend {
     /// The name has no address, or none of its addresses answers.
     pub async fn dial(&self) -> io::Result<TcpStream> {
         let server = self.config.servers.first().expect("a checked backend has a server");
+        let server = &server.address;
         let addresses = lookup_host((server.host.as_str(), server.port)).await?;
         let addresses: Vec<SocketAddr> = addresses.take(ADDRESSES_MAX).collect();
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");

@@ -1,9 +1,11 @@
 //! `[[backend]]`: where sessions go.
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use super::document::{Basis, Located};
-use super::model::{Backend, ServerAddress};
+use super::model::{Backend, BackendData, Balance, Check, CheckKind, ProxyProtocol, Server, ServerAddress};
 use super::schema::Kind;
 use super::spelling::printable;
 use super::syntax;
@@ -29,7 +31,17 @@ fn backend(table: &Table<'_>) -> BackendDraft {
     table.read("tls", tls);
     let backend = Backend {
         name: name.value.clone(),
-        servers: servers.iter().map(|server| server.value.clone()).collect(),
+        servers: servers
+            .iter()
+            .map(|server| Server { address: server.value.clone(), weight: 1, backup: false })
+            .collect(),
+        tls: None,
+        data: BackendData::Passive,
+        balance: Balance::LeastSessions,
+        check: Check { kind: CheckKind::Greeting, every: Duration::from_secs(10), fall: 3, rise: 2 },
+        proxy_protocol: ProxyProtocol::Off,
+        source: None,
+        max_sessions: 0,
         connect_timeout: table.read("connect_timeout", duration).value,
         reply_timeout: table.read("reply_timeout", duration).value,
         stall_timeout: table.read("stall_timeout", duration).value,

@@ -38,6 +38,7 @@ pub(super) fn assemble(
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
+        routes: Vec::new(),
     }
 }
 
@@ -96,7 +97,7 @@ fn resolve_backend(document: &Document, draft: &mut ListenerDraft, backends: &[B
             },
         ),
         None => match names.as_slice() {
-            [only] => draft.listener.backend = (*only).to_owned(),
+            [only] => draft.listener.backend = Some((*only).to_owned()),
             [] => {}
             [first, ..] if wanted.is_sound() => document.error(
                 Basis::Whole,
@@ -128,11 +129,11 @@ fn warn_of_unused_profiles(document: &Document, listeners: &[ListenerDraft], pro
 
 fn warn_of_unused_backends(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
     let known = |name: &String| backends.iter().any(|backend| backend.name.value == *name);
-    if !listeners.iter().all(|listener| known(&listener.listener.backend)) {
+    if !listeners.iter().all(|listener| listener.listener.backend.as_ref().is_some_and(known)) {
         return;
     }
     for draft in backends {
-        if listeners.iter().all(|listener| listener.listener.backend != draft.name.value) {
+        if listeners.iter().all(|listener| listener.listener.backend.as_ref() != Some(&draft.name.value)) {
             document.warning(
                 &draft.name.span,
                 format!("no listener leads to the backend `{}`", printable(&draft.name.value)),

@@ -58,13 +58,17 @@ fn listener(table: &Table<'_>) -> ListenerDraft {
         mode: mode.value,
         require_tls,
         tls: tls.value.clone(),
-        backend: backend.value.clone().unwrap_or_default(),
+        backend: backend.value.clone(),
+        proxy_protocol_from: Vec::new(),
+        user_at_host: Vec::new(),
         login_attempts: table.read("login_attempts", |value, kind| Ok(narrow(integer(value, kind)?))).value,
         min_rate: table.read("min_rate", rate).value,
         idle_timeout: table.read("idle_timeout", duration).value,
         handshake_timeout: table.read("handshake_timeout", duration).value,
         login_timeout: table.read("login_timeout", duration).value,
         data_connect_timeout: table.read("data_connect_timeout", duration).value,
+        active: false,
+        active_source_port: 0,
         upload_end: table.read("upload_end", choice).value,
         max_line: table.read("max_line", |value, kind| Ok(narrow(size(value, kind)?))).value,
         max_sessions: table.read("max_sessions", |value, kind| Ok(narrow(integer(value, kind)?))).value,
@@ -126,6 +130,7 @@ fn passive(table: &Table<'_>) -> (Located<PassivePorts>, Passive) {
         peer: table.read("peer", |value, kind| parsed(value, kind, syntax::passive_peer)).value,
         advertise: advertise.value,
         advertise_for: advertise_for(table),
+        proxy_protocol: false,
     };
     (ports, passive)
 }

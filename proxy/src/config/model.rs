@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_policies::route::{AllowedHost, Route};
 use ipnet::IpNet;
 
 /// A whole configuration that can be run.
@@ -22,8 +23,10 @@ pub struct Config {
     pub tls: BTreeMap<String, Arc<TlsProfile>>,
     /// At least one.
     pub listeners: Vec<Arc<Listener>>,
-    /// At least one; every listener's `backend` names one of them.
+    /// At least one; what listeners and routes name is among them.
     pub backends: Vec<Arc<Backend>>,
+    /// In order; the first match counts. Each names a backend that exists.
+    pub routes: Vec<Route>,
 }
 
 /// `[gateway]`
@@ -128,8 +131,12 @@ pub struct Listener {
     pub require_tls: RequireTls,
     /// Name of the TLS profile.
     pub tls: String,
-    /// Name of the backend.
-    pub backend: String,
+    /// Name of the backend where no route matches. `None`: there are routes, and who matches none is refused.
+    pub backend: Option<String>,
+    /// Who must begin each connection with a PROXY header, and nobody else may; empty: nobody.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Servers that `USER name@host` may ask for; empty: a user name with `@` is passed on as it is.
+    pub user_at_host: Vec<AllowedHost>,
     /// Failed logins before 421; at least 1.
     pub login_attempts: u32,
     /// Transfers slower than this many bytes a second over 60 s end; 0: off.
@@ -140,8 +147,12 @@ pub struct Listener {
     pub handshake_timeout: Duration,
     /// From connect to a completed login.
     pub login_timeout: Duration,
-    /// For a client to open its data connection, from the 227 or 229.
+    /// For a client to open its data connection, from the 227 or 229; or to answer ours, after PORT or EPRT.
     pub data_connect_timeout: Duration,
+    /// Whether PORT and EPRT are offered.
+    pub active: bool,
+    /// Source port of data connections to clients; 0: any.
+    pub active_source_port: u16,
     /// Whether a TLS upload may end without close_notify.
     pub upload_end: UploadEnd,
     /// Longest command line, in bytes, with its CRLF.
@@ -194,6 +205,8 @@ pub struct Passive {
     pub advertise: Advertise,
     /// Exceptions by client address; the longest prefix wins.
     pub advertise_for: Vec<AdvertiseFor>,
+    /// Data connections begin with a PROXY header, too.
+    pub proxy_protocol: bool,
 }
 
 /// `ports`
@@ -240,14 +253,162 @@ pub struct AdvertiseFor {
 pub struct Backend {
     /// Unique among backends.
     pub name: String,
-    /// Exactly one in this version.
-    pub servers: Vec<ServerAddress>,
-    /// TCP connect and the 220 together.
+    /// At least one.
+    pub servers: Vec<Server>,
+    /// TLS towards the servers; `None`: plain FTP.
+    pub tls: Option<BackendTls>,
+    /// How data connections to the servers are made.
+    pub data: BackendData,
+    /// Which server a session gets.
+    pub balance: Balance,
+    /// How a server's health is known.
+    pub check: Check,
+    /// What is said to a server before FTP.
+    pub proxy_protocol: ProxyProtocol,
+    /// Local address of connections to the servers; `None`: the kernel's choice.
+    pub source: Option<IpAddr>,
+    /// Sessions at once, for each server; 0: no limit.
+    pub max_sessions: usize,
+    /// TCP connect, PROXY header, implicit TLS and the 220 together.
     pub connect_timeout: Duration,
     /// Each later reply.
     pub reply_timeout: Duration,
     /// A transfer in which no byte moves.
     pub stall_timeout: Duration,
+}
+
+/// One element of `servers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub address: ServerAddress,
+    /// Its share of the sessions, 1 to 256.
+    pub weight: u32,
+    /// It serves only while no other can.
+    pub backup: bool,
+}
+
+/// TLS towards a backend's servers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackendTls {
+    /// How it begins.
+    pub mode: BackendTlsMode,
+    /// `data_tls`: whether data connections are under TLS, too (PROT P).
+    pub protects_data: bool,
+    /// Who must have signed the server's certificate.
+    pub ca: BackendCa,
+    /// SHA-256 of the servers' public keys (SPKI), as certs parses them from `sha256/…`; empty: not pinned.
+    pub pins: Vec<[u8; 32]>,
+    /// The name that is asked for and must stand in the certificate; `None`: the host in the server's address.
+    pub server_name: Option<String>,
+    /// Lowest version offered.
+    pub min_version: TlsVersion,
+    /// Highest version offered.
+    pub max_version: TlsVersion,
+    /// Any certificate is taken.
+    pub danger_accept_invalid_certificates: bool,
+    /// What is shown to servers that ask.
+    pub client_certificate: Option<CertificatePair>,
+    /// Whether TLS 1.2 needs the extended master secret.
+    pub require_ems: bool,
+}
+
+/// `tls` of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendTlsMode {
+    /// AUTH TLS.
+    Explicit,
+    /// With the first byte.
+    Implicit,
+}
+
+/// `tls_ca`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendCa {
+    /// The system's roots.
+    System,
+    /// Those of this PEM file; a server's own certificate in it is trusted as it is.
+    File(PathBuf),
+    /// Not written, and there are pins: they alone decide.
+    PinsAlone,
+}
+
+/// `data` of a backend, with `active_ports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendData {
+    /// EPSV, PASV.
+    Passive,
+    /// EPRT, PORT, with these ports of ours.
+    Active(PassivePorts),
+}
+
+/// `balance`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other, by weight.
+    RoundRobin,
+    /// Where the fewest sessions are, by weight.
+    LeastSessions,
+    /// By the client's address.
+    SourceHash,
+    /// By the user's name.
+    UserHash,
+    /// The first that is up.
+    First,
+}
+
+/// `check`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What is tried.
+    pub kind: CheckKind,
+    /// Between two tries, with some jitter.
+    pub every: Duration,
+    /// Failures in a row that make a server down.
+    pub fall: u32,
+    /// Successes in a row that make it up again.
+    pub rise: u32,
+}
+
+/// `kind` of a check, with what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    /// Nothing; only sessions tell.
+    Off,
+    /// The port answers.
+    Tcp,
+    /// And a 220 comes.
+    Greeting,
+    /// And TLS stands.
+    Tls,
+    /// And a user can log in.
+    Login(CheckLogin),
+    /// And a listing comes over a data connection.
+    Data(CheckLogin),
+}
+
+/// Who logs in for a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLogin {
+    /// User name.
+    pub user: String,
+    /// File with the password, one line; absolute, or a name under `$CREDENTIALS_DIRECTORY`.
+    pub password_file: PathBuf,
+    /// Directory that a data check lists; `None`: where the login leads.
+    pub path: Option<String>,
+}
+
+/// `proxy_protocol` of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Nothing.
+    Off,
+    /// The text header, on control connections.
+    V1,
+    /// The binary header, on control connections.
+    V2,
+    /// On data connections, too.
+    V2Data,
 }
 
 /// A server's host and port, resolved when it is dialled.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::listener::default_bind;
 use super::load::parse;
-use super::model::{Config, Listener, Mode, ServerAddress};
+use super::model::{Config, Listener, Mode, Server, ServerAddress};
 
 /// Where the default ports of [`quick`] may not be bound, these are taken instead: the privileged port and its
 /// stand-in.
@@ -26,7 +26,7 @@ pub fn quick(
         .config;
     config.gateway.state_dir = state_dir;
     for each in &mut config.backends {
-        Arc::make_mut(each).servers = vec![backend.clone()];
+        Arc::make_mut(each).servers = vec![Server { address: backend.clone(), weight: 1, backup: false }];
     }
     for listener in &mut config.listeners {
         let listener = Arc::make_mut(listener);
@@ -67,7 +67,7 @@ mod tests {
         let server: ServerAddress = "legacy:2121".parse().unwrap();
         let config = quick(server.clone(), None, None, state_dir.clone());
         assert_eq!(config.gateway.state_dir, state_dir);
-        assert_eq!(config.backends[0].servers, std::slice::from_ref(&server));
+        assert_eq!(config.backends[0].servers[0].address, server);
         let modes: Vec<_> = config.listeners.iter().map(|each| (each.name.as_str(), each.mode)).collect();
         assert_eq!(modes, [("ftps", Mode::Explicit), ("ftps-implicit", Mode::Implicit)]);
         assert!(config.listeners.iter().all(|each| !each.bind_written && each.bind.len() == 2));

@@ -165,7 +165,7 @@ fn listener(listener: &Listener) -> Table {
             entry("mode", listener.mode.word()),
             entry("require_tls", listener.require_tls.word()),
             entry("tls", listener.tls.as_str()),
-            entry("backend", listener.backend.as_str()),
+            entry("backend", listener.backend.clone().unwrap_or_default()),
             entry("login_attempts", i64::from(listener.login_attempts)),
             entry("min_rate", format_rate(listener.min_rate)),
             entry("idle_timeout", format_duration(listener.idle_timeout)),
@@ -208,7 +208,8 @@ fn passive(passive: &Passive) -> Table {
 }
 
 fn backend(backend: &Backend) -> Table {
-    let servers: Vec<Value> = backend.servers.iter().map(|server| server.to_string().into()).collect();
+    let servers: Vec<Value> =
+        backend.servers.iter().map(|server| server.address.to_string().into()).collect();
     Table {
         header: "[[backend]]".to_owned(),
         position: Position::Next("backend"),

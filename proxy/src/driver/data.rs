@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tracing::{Instrument, debug, info_span};
 
 use crate::backend;
-use crate::config::UploadEnd;
+use crate::config::{self, UploadEnd};
 use crate::data::passive::{DataSocket, Lease, LeaseEnded, NoPort};
 use crate::data::relay::{self, Limits, Progress, Relayed};
 use crate::data::{Leg, Side};
@@ -44,6 +44,8 @@ pub(super) struct DataPlane {
     dialled: SocketAddr,
     /// Its session's TLS, once there is one.
     pub(super) tls: Option<Arc<SessionTls>>,
+    /// Where the session was routed.
+    pub(super) backend_config: Option<Arc<config::Backend>>,
     leasing: Option<Job<Result<(Lease, SocketAddr), PortError>>>,
     arrival: Option<Arrival>,
     dialling: Option<Job<io::Result<TcpStream>>>,
@@ -69,6 +71,7 @@ impl DataPlane {
             client,
             dialled,
             tls: None,
+            backend_config: None,
             leasing: None,
             arrival: None,
             dialling: None,
@@ -78,6 +81,10 @@ impl DataPlane {
             held: None,
             finishing: None,
         }
+    }
+
+    fn backend_config(&self) -> &Arc<config::Backend> {
+        self.backend_config.as_ref().expect("who makes data connections was routed")
     }
 
     /// What the relay has moved: the one that runs, or has just ended.
@@ -109,7 +116,7 @@ impl DataPlane {
     }
 
     pub(super) fn dial(&mut self, server: SocketAddr, local: IpAddr) {
-        let patience = self.service.backend.config().connect_timeout;
+        let patience = self.backend_config().connect_timeout;
         self.dialling = Some(Box::pin(backend::dial_data(server, local, patience)));
     }
 
@@ -139,6 +146,7 @@ impl DataPlane {
         );
         let transfer = Transfer {
             service: Arc::clone(&self.service),
+            backend_config: Arc::clone(self.backend_config()),
             tls: self.tls.clone(),
             order,
             progress: Arc::clone(&progress),
@@ -150,7 +158,7 @@ impl DataPlane {
     /// Ends a complete download.
     pub(super) fn finish(&mut self) {
         let Some(leg) = self.held.take() else { unreachable!("only a complete download is finished") };
-        let limits = limits(&self.service);
+        let limits = limits(&self.service, self.backend_config());
         self.finishing = Some(Box::pin(async move {
             match relay::finish_download(leg, &limits).await {
                 Ok(lingering) => {
@@ -221,6 +229,7 @@ fn poll_job<T>(job: &mut Option<Job<T>>, context: &mut Context<'_>) -> Option<T>
 /// One transfer, from the backend's 150 to the end of its data.
 struct Transfer {
     service: Arc<Service>,
+    backend_config: Arc<config::Backend>,
     tls: Option<Arc<SessionTls>>,
     order: RelayOrder,
     progress: Arc<Progress>,
@@ -238,7 +247,7 @@ impl Transfer {
             Ok(protected) => protected,
             Err(error) => return self.judge_handshake(error, backend).await,
         };
-        let limits = limits(&self.service);
+        let limits = limits(&self.service, &self.backend_config);
         let (relayed, held) = match self.order.direction {
             Direction::Download => {
                 let mut client = client;
@@ -283,7 +292,7 @@ impl Transfer {
                 UploadEnd::Strict => RelayEnd::Truncated,
                 UploadEnd::Lenient => {
                     self.progress.set_source_ended();
-                    match backend.finish(limits(&self.service).stall_timeout).await {
+                    match backend.finish(limits(&self.service, &self.backend_config).stall_timeout).await {
                         Ok(lingering) => {
                             lingering.linger().await;
                             RelayEnd::Complete
@@ -299,12 +308,12 @@ impl Transfer {
     }
 }
 
-fn limits(service: &Service) -> Limits {
-    Limits { stall_timeout: service.backend.config().stall_timeout, min_rate: service.listener.min_rate }
+fn limits(service: &Service, backend: &config::Backend) -> Limits {
+    Limits { stall_timeout: backend.stall_timeout, min_rate: service.listener.min_rate }
 }
 
 fn failed(end: RelayEnd) -> (RelayReport, Option<Leg>) {
-    (RelayReport { bytes: 0, end, tls: None }, None)
+    (RelayReport { bytes: 0, end, tls: None, upstream_tls: None }, None)
 }
 
 fn report(relayed: &Relayed, data_tls: Option<tls::DataTls>) -> RelayReport {
@@ -334,7 +343,7 @@ fn report(relayed: &Relayed, data_tls: Option<tls::DataTls>) -> RelayReport {
         resumed: data_tls.same_session.is_some(),
         close_notify: relayed.close_notify_seen,
     });
-    RelayReport { bytes: relayed.bytes, end, tls }
+    RelayReport { bytes: relayed.bytes, end, tls, upstream_tls: None }
 }
 
 /// "1.2" or "1.3".

@@ -4,9 +4,10 @@ use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, Violat
 use tracing::{info, warn};
 
 use crate::backend::Backend;
+use crate::service::Service;
 
 /// Writes one fact down, and remembers what it says of the backend.
-pub(super) fn record(fact: Fact, user: Option<&[u8]>, backend: &Backend) {
+pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend: Option<&Backend>) {
     let user = user.map(|user| user.escape_ascii().to_string());
     match fact {
         Fact::TlsEstablished(tls) => info!(
@@ -16,7 +17,16 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, backend: &Backend) {
             certificate = tls.client_certificate,
             "tls established"
         ),
-        Fact::LoggedIn => info!(user, backend = backend.config().name, "logged in"),
+        Fact::Routed(index) => {
+            tracing::debug!(user, backend = service.backends[index].config().name, "routed")
+        }
+        Fact::UpstreamFailed { reason, is_retried } => {
+            warn!(user, backend = name(backend), ?reason, is_retried, "the server cannot be used");
+        }
+        Fact::Renewed { succeeded } => {
+            info!(user, backend = name(backend), succeeded, "logged in afresh for TLS tickets")
+        }
+        Fact::LoggedIn => info!(user, backend = name(backend), "logged in"),
         Fact::LoginFailed { user, code } => {
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
@@ -34,14 +44,24 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, backend: &Backend) {
             "denied"
         ),
         Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
-        Fact::BackendFeatures(features) => backend.remember_features(features),
+        Fact::BackendFeatures(features) => {
+            if let Some(backend) = backend {
+                backend.remember_features(features);
+            }
+        }
         Fact::EpsvRefused => {
-            backend.remember_epsv_refused();
-            info!(backend = backend.config().name, "the server does not speak EPSV; using PASV");
+            if let Some(backend) = backend {
+                backend.remember_epsv_refused();
+            }
+            info!(backend = name(backend), "the server does not speak EPSV; using PASV");
         }
         Fact::Violation(violation) => warn!(user, event = violation.name(), "protocol violation"),
         Fact::Closed(reason) => record_close(reason, user),
     }
+}
+
+fn name(backend: Option<&Backend>) -> Option<&str> {
+    backend.map(|backend| backend.config().name.as_str())
 }
 
 fn record_transfer(transfer: &TransferRecord, user: Option<String>) {

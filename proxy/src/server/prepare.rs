@@ -1,6 +1,6 @@
 //! The half of a start or reload that can fail: reading certificates, binding sockets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -124,13 +124,15 @@ impl State {
                     Mode::Explicit | Mode::Implicit => tls.get(&listener.tls).cloned(),
                     Mode::Plain => None,
                 };
-                let backend = &backends[&listener.backend];
-                let settings = Service::settings(&config, listener, backend, tls.as_ref());
+                let names = listener.backend.iter().chain(config.routes.iter().map(|route| &route.backend));
+                let names: BTreeSet<&String> = names.collect();
+                let backends: Vec<_> = names.iter().map(|name| Arc::clone(&backends[*name])).collect();
+                let settings = Service::settings(&config, listener, &backends, tls.as_ref());
                 let service = Service {
                     listener: Arc::clone(listener),
                     settings: Arc::new(settings),
                     tls,
-                    backend: Arc::clone(backend),
+                    backends,
                     registry: Arc::clone(registry),
                     ports: ports.remove(&listener.name).unwrap_or_default(),
                 };

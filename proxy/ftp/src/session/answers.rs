@@ -111,6 +111,7 @@ pub(super) fn relay_failure(end: RelayEnd) -> Option<Reply> {
         ),
         RelayEnd::ClientFailed => (426, "The data connection was closed; transfer aborted."),
         RelayEnd::BackendFailed => (426, "The server's data connection failed; transfer aborted."),
+        RelayEnd::BackendTlsFailed => (425, "The server's data connection could not be secured."),
         RelayEnd::Stalled => (426, "No data moved for too long; transfer aborted."),
         RelayEnd::TooSlow => (426, "The transfer is slower than the minimum rate; transfer aborted."),
         RelayEnd::Violation => (426, "Unexpected data on the data connection; transfer aborted."),

@@ -26,8 +26,19 @@ pub enum Action {
     UpgradeDownstream(Reply),
     /// Handshake at once (implicit listeners). Answered like an upgrade.
     AcceptTls,
-    /// Choose a server and dial it. Answered by `handle_upstream_connected` or `handle_upstream_failed`.
-    ConnectUpstream,
+    /// Choose a server that was not tried yet and dial it, with everything up to (not with) its 220: PROXY header,
+    /// implicit TLS. A connection that was there is dropped; it has failed. Answered by `handle_upstream_connected` or
+    /// `handle_upstream_failed`.
+    ConnectUpstream(Destination),
+    /// Dial the present server once more, beside the present connection. Answered like `ConnectUpstream`; from
+    /// `handle_upstream_connected` on the new connection is the one that is spoken to.
+    RenewUpstream,
+    /// The renewal is over. `true`: the old connection is let go of. `false`: the new one is, if there is one, and the
+    /// old one is spoken to again.
+    SettleRenewal(bool),
+    /// The server said 234: handshake as TLS client, if nothing is buffered behind it. Answered by
+    /// `handle_upstream_secured` or `handle_upstream_failed`.
+    SecureUpstream,
     /// Write a command to the backend, if nothing unread is there; otherwise `handle_desynchronised`.
     SendUpstream(Command),
     /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
@@ -36,6 +47,10 @@ pub enum Action {
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
     LeasePort,
+    /// The client listens here, instead of dialling a leased port: it is dialled when the relay starts. Not answered.
+    SetClientAddress(SocketAddr),
+    /// Lease a port of ours for the backend to dial. Answered by `handle_upstream_port_leased`.
+    LeaseUpstreamPort,
     /// Dial this port on the host of the backend's control connection. Answered by `handle_backend_dialled`.
     DialBackendData(u16),
     /// Let go of the leased port and of the backend's data connection; nothing was moved over them.
@@ -62,6 +77,8 @@ pub struct RelayOrder {
     pub direction: Direction,
     /// Of the client's leg.
     pub protection: Protection,
+    /// Of the backend's leg.
+    pub upstream_protection: Protection,
     /// What policy said.
     pub permit: Permit,
 }
@@ -84,6 +101,8 @@ pub struct RelayReport {
     pub end: RelayEnd,
     /// The TLS of the client's leg, if it got that far.
     pub tls: Option<DataTls>,
+    /// The TLS of the backend's leg, if it got that far.
+    pub upstream_tls: Option<DataTls>,
 }
 
 /// How a relay ended.
@@ -103,6 +122,8 @@ pub enum RelayEnd {
     ClientFailed,
     /// The backend's data connection broke, or ended before its time.
     BackendFailed,
+    /// The backend's data connection could not be put under TLS, or is not the control connection's peer.
+    BackendTlsFailed,
     /// No byte moved for the stall timeout.
     Stalled,
     /// Slower than the minimum rate.
@@ -120,7 +141,7 @@ pub struct DataTls {
     pub suite: String,
     /// Proven to be the control connection's session.
     pub resumed: bool,
-    /// Whether the client ended it with close_notify.
+    /// Whether the peer ended it with close_notify.
     pub close_notify: bool,
 }
 
@@ -135,6 +156,47 @@ pub struct ControlTls {
     pub suite: String,
     /// Subject of the client's certificate.
     pub client_certificate: Option<String>,
+}
+
+/// Where a session is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Index in `Settings::backends`.
+    pub backend: usize,
+    /// The server that `USER name@host` asked for, which was allowed; `None`: the backend's choice.
+    pub server: Option<RequestedServer>,
+    /// The user name as the server will see it; some balancers go by it.
+    pub user: Vec<u8>,
+}
+
+/// A server that the client named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedServer {
+    /// Host name or address, in lower case.
+    pub host: String,
+    /// If one was named.
+    pub port: Option<u16>,
+}
+
+/// Why there is no connection to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamFailure {
+    /// This one did not work; another may.
+    Unreachable,
+    /// No server that could be tried is up, or all were tried.
+    NoServer,
+    /// All servers are full, and none became free in time.
+    Full,
+}
+
+/// Whether a data connection to the backend can prove that it belongs to the control connection's TLS session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataTickets {
+    /// There is nothing to prove, or there is something to prove it with. Also where the server never gave a ticket: it
+    /// cannot demand one.
+    Available,
+    /// Every ticket that the server gave was used (TLS 1.3: each works once).
+    Spent,
 }
 
 /// What the driver knows about a backend's control connection.
@@ -164,6 +226,20 @@ pub enum Fact {
     TlsEstablished(ControlTls),
     /// A login succeeded.
     LoggedIn,
+    /// A route was found for a user, or the default; index in `Settings::backends`.
+    Routed(usize),
+    /// A server could not be used; another is tried, if `is_retried`.
+    UpstreamFailed {
+        /// What did not work.
+        reason: UpstreamFailure,
+        /// Whether another is tried.
+        is_retried: bool,
+    },
+    /// The session logged in afresh to get tickets, or could not.
+    Renewed {
+        /// Whether it did.
+        succeeded: bool,
+    },
     /// A login failed, with the backend's code or the gateway's.
     LoginFailed {
         /// Who it was said to be.
@@ -220,6 +296,8 @@ pub struct TransferRecord {
     pub end: Option<RelayEnd>,
     /// The TLS of the client's leg.
     pub tls: Option<DataTls>,
+    /// The TLS of the backend's leg.
+    pub upstream_tls: Option<DataTls>,
     /// STOU: the name in the backend's 150.
     pub unique_name: Option<Vec<u8>>,
 }

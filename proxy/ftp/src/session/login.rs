@@ -3,13 +3,15 @@
 //! The backend is dialled at USER, when the listener's demands are met: who sent no USER over the required TLS causes
 //! no backend connection.
 
+use std::sync::Arc;
+
 use crate::codec::{Command, Kind, Reply, Verb};
 
 use super::answers;
-use super::event::{Action, CloseReason, Fact, Now, UpstreamInfo, Violation};
+use super::event::{Action, CloseReason, Destination, Fact, Now, UpstreamFailure, UpstreamInfo, Violation};
 use super::settings::RequireTls;
 use super::timers::Timer;
-use super::{Expecting, Phase, Session};
+use super::{Expecting, Phase, Routed, Session};
 
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
@@ -17,6 +19,14 @@ impl Session {
             return self.refuse(&command, answers::tls_required());
         }
         self.subject.user = command.argument().map(<[u8]>::to_vec);
+        let Some(backend) = self.settings.default_backend else {
+            self.forget_user();
+            return self.refuse(&command, Reply::new(530, "There is no server for this user."));
+        };
+        let settings = Arc::clone(&self.settings.backends[backend]);
+        self.subject.backend.clone_from(&settings.name);
+        let user = command.argument_or_empty().to_vec();
+        self.routed = Some(Routed { settings, destination: Destination { backend, server: None, user } });
         if self.permit(&command).is_none() {
             return self.forget_user();
         }
@@ -27,8 +37,10 @@ impl Session {
         }
         self.phase = Phase::ConnectUpstream;
         self.expecting = Expecting::Greeting { user: command };
-        self.timers.set(Timer::Reply, now.monotonic + self.settings.connect_timeout);
-        self.actions.push_back(Action::ConnectUpstream);
+        if let Some(routed) = &self.routed {
+            self.timers.set(Timer::Reply, now.monotonic + routed.settings.connect_timeout);
+            self.actions.push_back(Action::ConnectUpstream(routed.destination.clone()));
+        }
     }
 
     pub(super) fn run_pass(&mut self, command: Command, now: Now) {
@@ -85,7 +97,7 @@ impl Session {
     }
 
     /// The backend could not be reached.
-    pub fn handle_upstream_failed(&mut self) {
+    pub fn handle_upstream_failed(&mut self, _failure: UpstreamFailure) {
         if self.phase == Phase::ConnectUpstream {
             let reply = answers::closing("The server is not available");
             self.close(CloseReason::BackendUnavailable, Some(reply));

@@ -36,6 +36,7 @@ mod transfer;
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct Session {
     phase: Phase,
     security: Security,
     expecting: Expecting,
+    /// Where the last USER is to go.
+    routed: Option<Routed>,
     upstream: Option<UpstreamInfo>,
     transfer: Transfer,
     /// REST, held until its transfer command.
@@ -91,7 +94,7 @@ impl Session {
             address: client.address,
             user: None,
             listener: settings.listener.clone(),
-            backend: settings.backend.clone(),
+            backend: String::new(),
         };
         let mut session = Self {
             client,
@@ -99,6 +102,7 @@ impl Session {
             phase: Phase::ExpectUser,
             security: Security::default(),
             expecting: Expecting::Nothing,
+            routed: None,
             upstream: None,
             transfer: Transfer::Idle,
             restart: None,
@@ -296,6 +300,16 @@ impl Session {
         }
         self.advance(now);
     }
+
+    /// The TLS handshake with the server stands.
+    pub fn handle_upstream_secured(&mut self, _now: Now) {}
+
+    /// Whether the next data connection to the backend can prove where it belongs; to be told before anything else,
+    /// whenever it changes.
+    pub fn handle_data_tickets(&mut self, _tickets: DataTickets) {}
+
+    /// A port of ours listens for the backend, at the address that it is to dial; or none does.
+    pub fn handle_upstream_port_leased(&mut self, _leased: Result<SocketAddr, PortError>, _now: Now) {}
 
     /// The backend wrote something that is not a reply.
     pub fn handle_reply_error(&mut self, _error: ReplyError, now: Now) {
@@ -516,15 +530,15 @@ impl Session {
 
     /// Sends a command to the backend; its reply is due within the reply timeout.
     fn send(&mut self, command: Command, expecting: Expecting, now: Now) {
-        self.expecting = expecting;
-        self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
+        self.expect_more(expecting, now);
         self.actions.push_back(Action::SendUpstream(command));
     }
 
     /// Waits on for the same exchange's next reply.
     fn expect_more(&mut self, expecting: Expecting, now: Now) {
         self.expecting = expecting;
-        self.timers.set(Timer::Reply, now.monotonic + self.settings.reply_timeout);
+        let routed = self.routed.as_ref().expect("who talks to a server was routed there");
+        self.timers.set(Timer::Reply, now.monotonic + routed.settings.reply_timeout);
     }
 
     /// The client broke a rule that nobody can go on after. No transfer runs any more.
@@ -565,6 +579,13 @@ impl Session {
         self.facts.push_back(Fact::Closed(reason));
         self.actions.push_back(Action::Close);
     }
+}
+
+/// Where a session goes.
+#[derive(Debug)]
+struct Routed {
+    settings: Arc<UpstreamSettings>,
+    destination: Destination,
 }
 
 /// A final reply that is none: 3yz, where nothing more can be given.

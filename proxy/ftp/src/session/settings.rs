@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_policies::Policy;
+use ftpsgate_policies::route::{AllowedHost, Route};
 
-use crate::codec::FeatureSet;
+use crate::codec::{FeatureSet, Protection};
 
 /// Shared by all sessions of one listener under one configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
     pub listener: String,
-    /// The backend's name.
-    pub backend: String,
     /// Text of the 220.
     pub banner: String,
     /// How TLS begins.
@@ -33,10 +32,57 @@ pub struct Settings {
     pub login_timeout: Duration,
     /// Silence outside transfers.
     pub idle_timeout: Duration,
-    /// Dialling the backend, and its 220.
+    /// Whether the client may use PORT and EPRT.
+    pub active: bool,
+    /// Which backend a session gets: the first that matches…
+    pub routes: Vec<Route>,
+    /// …else this one of [`Settings::backends`]; `None`: 530.
+    pub default_backend: Option<usize>,
+    /// Servers that `USER name@host` may ask for; empty: a name with `@` is passed on as it is.
+    pub user_at_host: Vec<AllowedHost>,
+    /// All backends that the routes name, and the default one.
+    pub backends: Vec<Arc<UpstreamSettings>>,
+}
+
+/// What a session needs to know of one backend.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// Its name; routes name it so.
+    pub name: String,
+    /// How TLS begins there.
+    pub tls: UpstreamTls,
+    /// Of data connections to it; Clear where there is no TLS.
+    pub protection: Protection,
+    /// How data connections to it are made.
+    pub data: UpstreamData,
+    /// The login is kept, so that the session can log in afresh when no TLS ticket is left for a data connection.
+    pub may_renew: bool,
+    /// Connections that are tried, each to another server, before the client is told that there is none.
+    pub tries: u32,
+    /// Dialling a server, and its 220.
     pub connect_timeout: Duration,
-    /// Each later reply of the backend.
+    /// Each later reply of a server.
     pub reply_timeout: Duration,
+}
+
+/// How TLS towards a backend begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamTls {
+    /// Never.
+    Off,
+    /// With AUTH TLS. A server that refuses is not used.
+    Explicit,
+    /// Before the 220; the driver sees to it when it dials.
+    Implicit,
+}
+
+/// How data connections to a backend are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamData {
+    /// EPSV, else PASV.
+    Passive,
+    /// EPRT or PORT, right before the transfer command.
+    Active,
 }
 
 /// How TLS begins on a listener.

@@ -235,6 +235,10 @@ impl Session {
                     command: running.command.clone(),
                     direction: running.direction,
                     protection: self.security.protection(),
+                    upstream_protection: self
+                        .routed
+                        .as_ref()
+                        .map_or(Protection::Clear, |routed| routed.settings.protection),
                     permit: running.permit.clone(),
                 };
                 self.transfer = Transfer::Relaying { running, held: None };
@@ -305,11 +309,15 @@ impl Session {
                         self.transfer = Transfer::Completing { running };
                         self.expect_more(Expecting::Transfer, now);
                     }
-                    (Some(_), None) if end == RelayEnd::BackendFailed => {
+                    (Some(_), None)
+                        if matches!(end, RelayEnd::BackendFailed | RelayEnd::BackendTlsFailed) =>
+                    {
                         self.transfer = Transfer::Failing { running };
                         self.expect_more(Expecting::Transfer, now);
                     }
-                    (Some(_), Some(reply)) if end == RelayEnd::BackendFailed => {
+                    (Some(_), Some(reply))
+                        if matches!(end, RelayEnd::BackendFailed | RelayEnd::BackendTlsFailed) =>
+                    {
                         self.handle_failing_reply(running, reply, now);
                     }
                     (Some(failure), Some(_)) => self.finish_transfer(running, failure, now),
@@ -429,6 +437,7 @@ impl Session {
             code,
             end: report.map(|report| report.end),
             tls: report.and_then(|report| report.tls.clone()),
+            upstream_tls: report.and_then(|report| report.upstream_tls.clone()),
             unique_name: running.unique_name.clone(),
         }));
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ftpsgate_ftp::session::{
-    ControlTls, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamInfo,
+    ControlTls, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamFailure, UpstreamInfo,
 };
 
 use super::backend::Backend;
@@ -206,7 +206,7 @@ impl Driver {
                     let server = SocketAddr::from(([198, 51, 100, 3], 21));
                     session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
                 } else {
-                    session.handle_upstream_failed();
+                    session.handle_upstream_failed(UpstreamFailure::NoServer);
                 }
             }
             Report::Leased => {
@@ -223,7 +223,8 @@ impl Driver {
                 let direction = self.relay.take();
                 self.end = Some(end);
                 self.held = direction == Some(Direction::Download) && end == RelayEnd::Complete;
-                session.handle_relay_finished(RelayReport { bytes: 9, end, tls: None }, now);
+                session
+                    .handle_relay_finished(RelayReport { bytes: 9, end, tls: None, upstream_tls: None }, now);
             }
             Report::Finished => {
                 self.finishing = false;

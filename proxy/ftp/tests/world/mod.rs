@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Direction, Fact, Mode, Now, RequireTls, Session, Settings,
+    Action, Client, CloseReason, Direction, Fact, Mode, Now, RequireTls, Session, Settings, UpstreamData,
+    UpstreamSettings, UpstreamTls,
 };
 use ftpsgate_policies::Policy;
 
@@ -77,7 +78,6 @@ impl World {
         let features = Reply::multiline(211, "Features:", ["UTF8"], "End");
         let settings = Settings {
             listener: "ftps".into(),
-            backend: "legacy".into(),
             banner: "ready".into(),
             mode,
             require_tls,
@@ -87,8 +87,20 @@ impl World {
             policy: Arc::new(Policy::allow_all()),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
-            connect_timeout: Duration::from_secs(20),
-            reply_timeout: Duration::from_secs(60),
+            routes: Vec::new(),
+            default_backend: Some(0),
+            user_at_host: Vec::new(),
+            active: false,
+            backends: vec![Arc::new(UpstreamSettings {
+                name: "legacy".into(),
+                tls: UpstreamTls::Off,
+                protection: Protection::Clear,
+                data: UpstreamData::Passive,
+                may_renew: false,
+                tries: 1,
+                connect_timeout: Duration::from_secs(20),
+                reply_timeout: Duration::from_secs(60),
+            })],
         };
         let client = Client {
             address: IpAddr::from([192, 0, 2, 7]),
@@ -268,7 +280,7 @@ impl World {
                 self.driver.handshake();
             }
             Action::AcceptTls => self.driver.handshake(),
-            Action::ConnectUpstream => {
+            Action::ConnectUpstream(_) => {
                 self.check_tls();
                 self.driver.connect();
             }
@@ -279,6 +291,11 @@ impl World {
                 self.backend.take(command);
             }
             Action::AbortUpstream(command) => self.backend.take_out_of_turn(command),
+            Action::RenewUpstream
+            | Action::SettleRenewal(_)
+            | Action::SecureUpstream
+            | Action::SetClientAddress(_)
+            | Action::LeaseUpstreamPort => unreachable!("nothing in these settings asks for it"),
             Action::LeasePort => self.driver.lease(),
             Action::DialBackendData(port) => self.driver.dial(port),
             Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.driver.discard(),
@@ -330,6 +347,9 @@ impl World {
             Fact::Closed(reason) => self.closed_for = Some(*reason),
             Fact::TlsEstablished(_)
             | Fact::LoggedIn
+            | Fact::Routed(_)
+            | Fact::UpstreamFailed { .. }
+            | Fact::Renewed { .. }
             | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }

@@ -20,7 +20,7 @@ use ftpsgate_policies::Policy;
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
     Action, Client, ControlTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport, RequireTls,
-    Session, Settings, UpstreamInfo,
+    Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -44,7 +44,6 @@ impl Scene {
         Self {
             settings: Settings {
                 listener: "ftps".into(),
-                backend: "legacy".into(),
                 banner: "ready".into(),
                 mode: Mode::Explicit,
                 require_tls: RequireTls::Data,
@@ -54,8 +53,20 @@ impl Scene {
                 policy: Arc::new(Policy::allow_all()),
                 login_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
-                connect_timeout: Duration::from_secs(5),
-                reply_timeout: Duration::from_secs(60),
+                routes: Vec::new(),
+                default_backend: Some(0),
+                user_at_host: Vec::new(),
+                active: false,
+                backends: vec![Arc::new(UpstreamSettings {
+                    name: "legacy".into(),
+                    tls: UpstreamTls::Off,
+                    protection: Protection::Clear,
+                    data: UpstreamData::Passive,
+                    may_renew: false,
+                    tries: 1,
+                    connect_timeout: Duration::from_secs(5),
+                    reply_timeout: Duration::from_secs(60),
+                })],
             },
             address: IpAddr::from([192, 0, 2, 7]),
             features: FeatureSet::default(),
@@ -65,6 +76,11 @@ impl Scene {
     /// A listener without TLS.
     pub(super) fn plain() -> Self {
         Self::explicit().mode(Mode::Plain, RequireTls::No)
+    }
+
+    /// The settings of the one backend.
+    pub(super) fn upstream(&mut self) -> &mut UpstreamSettings {
+        Arc::make_mut(&mut self.settings.backends[0])
     }
 
     pub(super) fn mode(mut self, mode: Mode, require_tls: RequireTls) -> Self {
@@ -188,7 +204,7 @@ impl Wire {
             ["B", "connected", address, "without", "EPSV"] => {
                 session.handle_upstream_connected(upstream(address, true));
             }
-            ["B", "unreachable"] => session.handle_upstream_failed(),
+            ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer),
             ["B", "closed"] => session.handle_upstream_closed(now),
             ["B", "desynchronised"] => session.handle_desynchronised(now),
             ["tls", "ok"] => session.handle_tls_established(tls(None), now),
@@ -207,7 +223,12 @@ impl Wire {
             ["progress", bytes] => session.handle_progress(bytes.parse().unwrap(), false),
             ["progress", bytes, "ended"] => session.handle_progress(bytes.parse().unwrap(), true),
             ["relay", end, bytes] => {
-                let report = RelayReport { bytes: bytes.parse().unwrap(), end: relay_end(end), tls: None };
+                let report = RelayReport {
+                    bytes: bytes.parse().unwrap(),
+                    end: relay_end(end),
+                    tls: None,
+                    upstream_tls: None,
+                };
                 session.handle_relay_finished(report, now);
             }
             ["download", "ended"] => session.handle_download_finished(true, now),
@@ -322,11 +343,17 @@ fn describe_action(action: &Action) -> String {
         Action::Reply(reply) => format!("C< {}", describe_reply(reply)),
         Action::UpgradeDownstream(reply) => format!("C< {}\n* handshake", describe_reply(reply)),
         Action::AcceptTls => "* handshake".into(),
-        Action::ConnectUpstream => "* connect".into(),
+        Action::ConnectUpstream(_) => "* connect".into(),
         Action::SendUpstream(command) => format!("B> {}", describe_command(command)),
         Action::AbortUpstream(command) => format!("B>! {}", describe_command(command)),
         Action::LeasePort => "* lease".into(),
         Action::DialBackendData(port) => format!("* dial {port}"),
+        Action::RenewUpstream => "* renew".into(),
+        Action::SettleRenewal(true) => "* keep the new".into(),
+        Action::SettleRenewal(false) => "* keep the old".into(),
+        Action::SecureUpstream => "* secure upstream".into(),
+        Action::SetClientAddress(address) => format!("* client at {address}"),
+        Action::LeaseUpstreamPort => "* lease upstream".into(),
         Action::DiscardData => "* discard".into(),
         Action::StartRelay(order) => {
             let direction = match order.direction {
@@ -373,6 +400,9 @@ fn describe_fact(fact: &Fact) -> String {
             format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}", name.unwrap_or_default())
         }
         Fact::BackendFeatures(_) => "features".into(),
+        Fact::Routed(backend) => format!("routed {backend}"),
+        Fact::UpstreamFailed { reason, is_retried } => format!("upstream failed {reason:?} {is_retried}"),
+        Fact::Renewed { succeeded } => format!("renewed {succeeded}"),
         Fact::EpsvRefused => "epsv refused".into(),
         Fact::Violation(violation) => format!("violation {}", violation.name()),
         Fact::Closed(reason) => format!("closed {}", reason.name()),
@@ -413,6 +443,7 @@ fn relay_end(word: &str) -> RelayEnd {
         "truncated" => RelayEnd::Truncated,
         "client-failed" => RelayEnd::ClientFailed,
         "backend-failed" => RelayEnd::BackendFailed,
+        "backend-tls-failed" => RelayEnd::BackendTlsFailed,
         "stalled" => RelayEnd::Stalled,
         "too-slow" => RelayEnd::TooSlow,
         "violation" => RelayEnd::Violation,

@@ -262,7 +262,7 @@ fn the_backend_is_silent_at_any_step() {
         wire.play("+29s\n+1s\nC< 421 …\n* close\n= closed login_timeout");
     }
     let mut scene = Scene::plain();
-    scene.settings.reply_timeout = std::time::Duration::from_secs(3);
+    scene.upstream().reply_timeout = std::time::Duration::from_secs(3);
     let mut wire = scene.begin();
     wire.play("C< 220 ready\nC> USER a\n* connect\nB connected\nB< 220 x\nB> USER a");
     wire.play("+3s\nC< 421 …\n* close\n= closed backend_timeout");
