@@ -157,7 +157,7 @@ fn weights_are_within_bounds() {
     }
     only_warning(
         &format!("{}balance = 'first'\n", servers("'a', { address = 'b', weight = 2 }")),
-        "3:42: `weight` has no effect with `balance = \"first\"`",
+        "3:43: `weight` has no effect with `balance = \"first\"`",
         "remove it",
     );
 }
