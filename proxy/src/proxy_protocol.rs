@@ -82,10 +82,14 @@ pub async fn read_header(
             };
             let begin = header.len();
             header.resize(begin + missing, 0);
-            let count = stream.read(&mut header[begin..]).await.map_err(HeaderError::Io)?;
-            header.truncate(begin + count);
-            if count == 0 {
-                return Err(if begin == 0 { HeaderError::Closed } else { HeaderError::Malformed });
+            match stream.read(&mut header[begin..]).await {
+                Ok(0) if begin == 0 => return Err(HeaderError::Closed),
+                Ok(0) => return Err(HeaderError::Malformed),
+                Ok(count) => header.truncate(begin + count),
+                Err(error) if begin == 0 && error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(HeaderError::Closed);
+                }
+                Err(error) => return Err(HeaderError::Io(error)),
             }
         }
     };
@@ -196,12 +200,13 @@ fn examine_v1(line: &[u8]) -> Result<Progress, HeaderError> {
 }
 
 fn examine_v2(bytes: &[u8]) -> Result<Progress, HeaderError> {
-    let &[command, family, length_high, length_low] = (match bytes.get(V2_SIGNATURE.len()..V2_FIXED_BYTES) {
-        Some(fixed) => <&[u8; 4]>::try_from(fixed).expect("a slice of four bytes"),
-        // Until it is told apart from version 1, no more than the shortest of both is read.
-        None if bytes.len() < BYTES_MIN => return Ok(Progress::Missing(BYTES_MIN - bytes.len())),
-        None => return Ok(Progress::Missing(V2_FIXED_BYTES - bytes.len())),
-    });
+    let fixed =
+        bytes.get(V2_SIGNATURE.len()..V2_FIXED_BYTES).and_then(|fixed| <[u8; 4]>::try_from(fixed).ok());
+    let Some([command, family, length_high, length_low]) = fixed else {
+        // Until it is told apart from version 1, no more than the shortest header of all is read.
+        let wanted = if bytes.len() < BYTES_MIN { BYTES_MIN } else { V2_FIXED_BYTES };
+        return Ok(Progress::Missing(wanted - bytes.len()));
+    };
     let rest = usize::from(u16::from_be_bytes([length_high, length_low]));
     if rest > V2_REST_BYTES_MAX {
         return Err(HeaderError::TooLong);
