@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::backend::Backend;
+use crate::backend::{Attempt, Backend, Place, Server, ServerConnection};
 use crate::control::{ClientLine, Downstream, NotDrained, ServerReply, Unsolicited, Upstream};
 use crate::service::Service;
 use crate::tls::HandshakeError;
@@ -50,7 +50,11 @@ struct Driver {
     upstream: Option<Upstream>,
     /// Where the session was routed.
     backend: Option<Arc<Backend>>,
-    connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
+    /// The search for a server there, from USER on.
+    attempt: Option<Arc<Attempt>>,
+    /// The server that it found, and the session's place there.
+    server: Option<(Arc<Server>, Place)>,
+    connecting: Option<Pin<Box<dyn Future<Output = Connected> + Send>>>,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
     alarm: Alarm,
@@ -60,6 +64,8 @@ struct Driver {
     dialled: SocketAddr,
 }
 
+type Connected = Result<ServerConnection, UpstreamFailure>;
+
 /// What the loop waits for.
 enum Event {
     Client(ClientLine),
@@ -67,7 +73,7 @@ enum Event {
     Secured(Result<Box<Secured>, HandshakeError>),
     Server(ServerReply),
     ServerWritten(io::Result<()>),
-    Connected(io::Result<TcpStream>),
+    Connected(Connected),
     Data(DataEvent),
     Deadline,
     Stage,
@@ -92,6 +98,8 @@ pub async fn run(
         securing: None,
         upstream: None,
         backend: None,
+        attempt: None,
+        server: None,
         connecting: None,
         data: DataPlane::new(Arc::clone(&service), address, dialled),
         stage,
@@ -209,20 +217,21 @@ impl Driver {
         }
     }
 
-    fn handle_connected(&mut self, connected: io::Result<TcpStream>) {
+    fn handle_connected(&mut self, connected: Connected) {
         self.connecting = None;
-        let upstream = connected.map(Upstream::plain).and_then(|upstream| Ok((upstream.peer()?, upstream)));
-        match upstream {
-            Ok((server, upstream)) => {
+        let connected = connected.and_then(|ServerConnection { stream, server, place }| {
+            let upstream = Upstream::plain(stream);
+            let peer = upstream.peer().map_err(|_| UpstreamFailure::Unreachable)?;
+            Ok((peer, upstream, server, place))
+        });
+        match connected {
+            Ok((peer, upstream, server, place)) => {
                 self.upstream = Some(upstream);
-                let prefer_pasv = self.backend.as_ref().is_some_and(|backend| backend.prefers_pasv());
-                self.session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv });
+                let prefer_pasv = server.prefers_pasv();
+                self.server = Some((server, place));
+                self.session.handle_upstream_connected(UpstreamInfo { server: peer, prefer_pasv });
             }
-            Err(error) => {
-                let backend = self.backend.as_ref().map(|backend| backend.config().name.as_str());
-                warn!(backend, %error, "the server cannot be reached");
-                self.session.handle_upstream_failed(UpstreamFailure::NoServer);
-            }
+            Err(failure) => self.session.handle_upstream_failed(failure),
         }
     }
 
@@ -264,7 +273,11 @@ impl Driver {
                 let backend = Arc::clone(&self.service.backends[destination.backend]);
                 self.backend = Some(Arc::clone(&backend));
                 self.data.backend_config = Some(Arc::clone(backend.config()));
-                self.connecting = Some(Box::pin(async move { backend.dial().await }));
+                let attempt = self.attempt.insert(backend.attempt());
+                let (attempt, client) = (Arc::clone(attempt), self.client.ip());
+                self.connecting = Some(Box::pin(async move {
+                    attempt.connect(client, &destination.user, destination.server.as_ref()).await
+                }));
             }
             Action::SendUpstream(command) => {
                 match self.upstream.as_mut().map(|upstream| upstream.send(&command)) {
@@ -318,7 +331,8 @@ impl Driver {
 
     fn record(&mut self) {
         while let Some(fact) = self.session.poll_fact() {
-            record::record(fact, self.session.user(), &self.service, self.backend.as_deref());
+            let server = self.server.as_ref().map(|(server, _)| &**server);
+            record::record(fact, self.session.user(), &self.service, self.backend.as_deref(), server);
         }
     }
 

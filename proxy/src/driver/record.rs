@@ -3,11 +3,17 @@
 use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, Violation};
 use tracing::{info, warn};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Server};
 use crate::service::Service;
 
 /// Writes one fact down, and remembers what it says of the backend.
-pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend: Option<&Backend>) {
+pub(super) fn record(
+    fact: Fact,
+    user: Option<&[u8]>,
+    service: &Service,
+    backend: Option<&Backend>,
+    server: Option<&Server>,
+) {
     let user = user.map(|user| user.escape_ascii().to_string());
     match fact {
         Fact::TlsEstablished(tls) => info!(
@@ -45,15 +51,19 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend
         ),
         Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
         Fact::BackendFeatures(features) => {
-            if let Some(backend) = backend {
-                backend.remember_features(features);
+            if let Some(server) = server {
+                server.remember_features(features);
             }
         }
         Fact::EpsvRefused => {
-            if let Some(backend) = backend {
-                backend.remember_epsv_refused();
+            if let Some(server) = server {
+                server.remember_epsv_refused();
             }
-            info!(backend = name(backend), "the server does not speak EPSV; using PASV");
+            info!(
+                backend = name(backend),
+                server = server.map(tracing::field::display),
+                "the server does not speak EPSV; using PASV"
+            );
         }
         Fact::Violation(violation) => warn!(user, event = violation.name(), "protocol violation"),
         Fact::Closed(reason) => record_close(reason, user),
