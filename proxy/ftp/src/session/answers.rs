@@ -11,17 +11,20 @@ pub(super) fn line_error(error: LineError) -> Reply {
     match error {
         LineError::TooLong => Reply::new(500, "Line too long."),
         LineError::Telnet => Reply::new(500, "Telnet commands are not understood here."),
-        LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul | LineError::TlsRecord => {
-            Reply::new(500, "Malformed line; closing the connection.")
-        }
+        LineError::BareLineFeed
+        | LineError::BareCarriageReturn
+        | LineError::Nul
+        | LineError::TlsRecord
+        | LineError::ProxyHeader => Reply::new(500, "Malformed line; closing the connection."),
     }
 }
 
 pub(super) fn command_error(error: CommandError) -> Reply {
     match error {
-        CommandError::NoVerb | CommandError::UnknownVerb | CommandError::ForeignProtocol => {
-            Reply::new(500, "Unknown command.")
-        }
+        CommandError::NoVerb
+        | CommandError::UnknownVerb
+        | CommandError::ForeignProtocol
+        | CommandError::ProxyHeader => Reply::new(500, "Unknown command."),
         CommandError::MissingArgument(verb) => {
             Reply::new(501, format!("{} needs an argument: {}", verb.name(), verb.usage()))
         }

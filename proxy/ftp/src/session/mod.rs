@@ -199,6 +199,9 @@ impl Session {
             Err(CommandError::ForeignProtocol) if self.subject.user.is_none() => {
                 return self.violate(Violation::ForeignProtocol, None);
             }
+            Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
+                return self.violate(Violation::ProxyHeader, None);
+            }
             Err(error) => Entry::Refused(answers::command_error(error)),
         };
         self.queue.push(entry);
@@ -217,6 +220,7 @@ impl Session {
         }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
+            LineError::ProxyHeader => return self.violate(Violation::ProxyHeader, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
                 return self.violate(Violation::MalformedLine, Some(reply));
             }

@@ -430,6 +430,7 @@ fn line_error(word: &str) -> LineError {
         "NUL" => LineError::Nul,
         "telnet" => LineError::Telnet,
         "tls" => LineError::TlsRecord,
+        "PROXY" => LineError::ProxyHeader,
         _ => panic!("no line error: {word}"),
     }
 }
