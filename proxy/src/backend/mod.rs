@@ -9,6 +9,8 @@ pub mod health;
 mod pool;
 mod probe;
 mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::io;
 use std::sync::Arc;
