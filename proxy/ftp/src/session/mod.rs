@@ -26,6 +26,7 @@ mod event;
 mod login;
 mod passive;
 mod queue;
+mod renewal;
 mod security;
 mod settings;
 mod state;

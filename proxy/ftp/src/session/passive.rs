@@ -74,6 +74,12 @@ impl Session {
             waiting: None,
         });
         self.actions.push_back(Action::LeasePort);
+        self.prepare_backend_data(now);
+    }
+
+    /// Asks the backend for its side of the data connections that are being set up. Only
+    /// [`Session::prepare_backend_data`] knows when.
+    pub(super) fn begin_backend_data(&mut self, now: Now) {
         match self.upstream {
             Some(upstream) if upstream.prefer_pasv && is_v4(upstream.server) => {
                 self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
@@ -199,7 +205,8 @@ impl Session {
         }
     }
 
-    fn fail_backend_data(&mut self, now: Now) {
+    /// There will be no data connection to the backend: the transfer command gets 425.
+    pub(super) fn fail_backend_data(&mut self, now: Now) {
         self.handle_backend_dialled(false, now);
     }
 
