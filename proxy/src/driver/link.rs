@@ -20,6 +20,7 @@ use crate::control::Upstream;
 use crate::data::passive::{Lease, NoPort};
 use crate::proxy_protocol::{Endpoints, Version, write_header};
 use crate::service::Service;
+use crate::socket;
 use crate::tls::{HandshakeError, UpstreamControl, UpstreamTls, advice};
 
 /// The connection. Dropping it closes it, and makes room at the server.
@@ -121,6 +122,7 @@ impl DataTarget {
         let config = self.config();
         let address = SocketAddr::new(self.server.ip(), port);
         let mut stream = backend::dial_data(address, self.local.ip(), config.connect_timeout).await?;
+        socket::reset_on_drop(&stream, true);
         if let Some(version) = Version::of_data(config.proxy_protocol) {
             write_header(&mut stream, version, self.behind.client, self.behind.dialled).await?;
         }

@@ -8,12 +8,10 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ftpsgate_ftp::codec::Protection;
 use ftpsgate_ftp::session::{DataTls, Direction, RelayEnd, RelayOrder, RelayReport};
 use rustls::ProtocolVersion;
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::select;
 use tracing::{debug, warn};
@@ -25,6 +23,7 @@ use crate::data::active;
 use crate::data::relay::{self, Limits, Progress, Relayed};
 use crate::data::{Leg, Side};
 use crate::service::Service;
+use crate::socket;
 use crate::tls::{self, DataKind, DataTlsError, HandshakeError, SessionTls, UpstreamDataTls};
 
 /// A transfer that is to run.
@@ -170,14 +169,18 @@ impl Transfer {
                 }
             },
         };
+        // A connection that is given up on the way must not look like the end of an empty upload; a leg sees to that by
+        // itself.
+        socket::reset_on_drop(&tcp, true);
         match (self.order.upstream_protection, &self.target.tls) {
-            (Protection::Clear, _) => Ok((Leg::plain(tcp), None)),
+            (Protection::Clear, _) => {
+                socket::reset_on_drop(&tcp, false);
+                Ok((Leg::plain(tcp), None))
+            }
             (Protection::Private, Some(tls)) => {
-                // A handshake that is given up must not look like the end of an empty upload.
-                set_linger(&tcp, Some(Duration::ZERO));
                 match tls.connect_data(tcp, self.target.config().connect_timeout).await {
                     Ok((tcp, connection, secured)) => {
-                        set_linger(&tcp, None);
+                        socket::reset_on_drop(&tcp, false);
                         Ok((Leg::tls(tcp, connection), Some(secured)))
                     }
                     Err(error) => {
@@ -251,10 +254,4 @@ pub(super) fn version_name(version: ProtocolVersion) -> &'static str {
 /// The IANA name.
 pub(super) fn suite_name(suite: rustls::CipherSuite) -> String {
     suite.as_str().unwrap_or("unknown").to_owned()
-}
-
-fn set_linger(tcp: &TcpStream, linger: Option<Duration>) {
-    if let Err(error) = SockRef::from(tcp).set_linger(linger) {
-        debug!(%error, "linger");
-    }
 }
