@@ -117,10 +117,13 @@ impl State {
             .backends
             .iter()
             .map(|backend| {
-                // An unchanged one keeps what it knows of its server.
+                // An unchanged one stays; a changed one keeps what is known of the servers that stay.
                 let old = self.backends.get(&backend.name).map(|serving| Arc::clone(&serving.backend));
-                let kept = old.filter(|old| old.config() == backend);
-                (backend.name.clone(), kept.unwrap_or_else(|| Arc::new(Backend::new(Arc::clone(backend)))))
+                let made = match old {
+                    Some(old) if old.config() == backend => old,
+                    old => Arc::new(Backend::new(Arc::clone(backend), old.as_deref())),
+                };
+                (backend.name.clone(), made)
             })
             .collect();
         let mut sockets = Vec::new();
