@@ -91,6 +91,26 @@ impl GatewayOptions {
         self
     }
 
+    /// Gives the backend more servers.
+    pub fn server(mut self, server: SocketAddr) -> Self {
+        self.servers.push(server.to_string());
+        self
+    }
+
+    /// Adds a `[[backend]]` of this name, with one server.
+    pub fn another_backend(mut self, name: &str, server: SocketAddr, keys: &str) -> Self {
+        push_lines(&mut self.extra, &format!("[[backend]]\nname = {name:?}\nservers = [\"{server}\"]"));
+        push_lines(&mut self.extra, &with_check(keys));
+        self
+    }
+
+    /// Adds a `[[route]]`.
+    pub fn route(mut self, keys: &str) -> Self {
+        push_lines(&mut self.extra, "[[route]]");
+        push_lines(&mut self.extra, keys);
+        self
+    }
+
     /// Adds whole tables at the end.
     pub fn extra(mut self, toml: &str) -> Self {
         push_lines(&mut self.extra, toml);
@@ -137,7 +157,7 @@ impl GatewayOptions {
                 write!(text, "[listener.passive]\nports = \"auto:10\"\n{}", listener.passive)?;
             }
             write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", servers.join(", "))?;
-            write!(text, "{}{}", self.backend, self.extra)
+            write!(text, "{}{}", with_check(&self.backend), self.extra)
         })();
         written.expect("a String takes everything");
         text
@@ -191,9 +211,20 @@ impl ListenerOptions {
     }
 }
 
+/// A backend's keys. Health checks are connections that a scripted server would count: they are off where a test does
+/// not ask for them.
+fn with_check(keys: &str) -> String {
+    let mut text = String::new();
+    if !keys.contains("check =") {
+        text.push_str("check = { kind = \"off\" }\n");
+    }
+    push_lines(&mut text, keys);
+    text
+}
+
 fn push_lines(text: &mut String, lines: &str) {
     text.push_str(lines);
-    if !lines.ends_with('\n') {
+    if !lines.is_empty() && !lines.ends_with('\n') {
         text.push('\n');
     }
 }

@@ -309,6 +309,8 @@ pub enum Violation {
     PlaintextInjection,
     /// HTTP, SMTP or SSH on the control connection.
     ForeignProtocol,
+    /// A PROXY header from somebody who may send none.
+    ProxyHeader,
     /// A TLS record where a command was expected.
     UnexpectedTls,
     /// A command line that ends in a way on which servers disagree, or has a NUL.
@@ -333,6 +335,7 @@ impl Violation {
         match self {
             Self::PlaintextInjection => "tls.plaintext_injection",
             Self::ForeignProtocol => "client.foreign_protocol",
+            Self::ProxyHeader => "client.proxy_header",
             Self::UnexpectedTls => "client.unexpected_tls",
             Self::MalformedLine => "client.malformed_line",
             Self::LongLines => "client.long_lines",

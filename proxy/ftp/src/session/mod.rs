@@ -21,13 +21,16 @@
 mod abort;
 mod answers;
 mod authorize;
+mod backend_data;
+mod client_data;
 mod commands;
 mod event;
 mod login;
-mod passive;
 mod queue;
+mod renewal;
 mod security;
 mod settings;
+mod setup;
 mod state;
 mod timers;
 mod transfer;
@@ -36,7 +39,6 @@ mod transfer;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,6 +201,9 @@ impl Session {
             Err(CommandError::ForeignProtocol) if self.subject.user.is_none() => {
                 return self.violate(Violation::ForeignProtocol, None);
             }
+            Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
+                return self.violate(Violation::ProxyHeader, None);
+            }
             Err(error) => Entry::Refused(answers::command_error(error)),
         };
         self.queue.push(entry);
@@ -217,6 +222,7 @@ impl Session {
         }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
+            LineError::ProxyHeader => return self.violate(Violation::ProxyHeader, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
@@ -296,6 +302,8 @@ impl Session {
             Expecting::RestartUndone => self.handle_restart_undone(reply, now),
             Expecting::Epsv => self.handle_epsv_reply(reply, now),
             Expecting::Pasv => self.handle_pasv_reply(reply, now),
+            Expecting::Port { address } => self.handle_port_reply(address, reply, now),
+            Expecting::Eprt => self.handle_eprt_reply(reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
         }
         self.advance(now);
@@ -307,9 +315,6 @@ impl Session {
     /// Whether the next data connection to the backend can prove where it belongs; to be told before anything else,
     /// whenever it changes.
     pub fn handle_data_tickets(&mut self, _tickets: DataTickets) {}
-
-    /// A port of ours listens for the backend, at the address that it is to dial; or none does.
-    pub fn handle_upstream_port_leased(&mut self, _leased: Result<SocketAddr, PortError>, _now: Now) {}
 
     /// The backend wrote something that is not a reply.
     pub fn handle_reply_error(&mut self, _error: ReplyError, now: Now) {
@@ -430,7 +435,7 @@ impl Session {
 
     /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
     fn answer_during_transfer(&mut self) -> bool {
-        if matches!(self.transfer, Transfer::Opening(_)) {
+        if matches!(self.transfer, Transfer::Opening { .. }) {
             // Before the 150 the client would take the answer for the transfer's.
             return false;
         }
