@@ -15,7 +15,8 @@ use super::event::{
 use super::passive::{BackendData, Setup};
 use super::settings::RequireTls;
 use super::timers::Timer;
-use super::{Expecting, Session, is_final};
+use super::upstream::is_final;
+use super::{Expecting, Session};
 
 /// The session's one transfer.
 #[derive(Debug)]
