@@ -248,17 +248,15 @@ impl Driver {
             Action::RenewUpstream => self.upstream.renew(),
             Action::SettleRenewal(with_new) => self.upstream.settle(with_new),
             Action::SecureUpstream => self.upstream.secure(),
-            Action::SendUpstream(command) => {
-                match self.upstream.lines().map(|lines| lines.send(&command)) {
-                    Some(Err(Unsolicited { goodbye: Some(reply) })) => {
-                        self.session.handle_reply(reply, self.now());
-                    }
-                    Some(Err(Unsolicited { goodbye: None })) => {
-                        self.session.handle_desynchronised(self.now());
-                    }
-                    Some(Ok(())) | None => {}
+            Action::SendUpstream(command) => match self.upstream.lines().map(|lines| lines.send(&command)) {
+                Some(Err(Unsolicited { goodbye: Some(reply) })) => {
+                    self.session.handle_reply(reply, self.now());
                 }
-            }
+                Some(Err(Unsolicited { goodbye: None })) => {
+                    self.session.handle_desynchronised(self.now());
+                }
+                Some(Ok(())) | None => {}
+            },
             Action::AbortUpstream(command) => {
                 if let Some(lines) = self.upstream.lines() {
                     lines.send_regardless(&command);
@@ -274,7 +272,8 @@ impl Driver {
                 Some(target) => self.data.dial(target, port),
                 None => self.session.handle_backend_dialled(false, self.now()),
             },
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
+            Action::DiscardData => self.data.withdraw(),
+            Action::CancelRelay | Action::ResetDownload => self.data.discard(),
             Action::StartRelay(order) => self.data.start(order),
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}

@@ -80,12 +80,7 @@ pub(super) enum BackendEnd {
 }
 
 impl DataPlane {
-    pub(super) fn new(
-        service: Arc<Service>,
-        client: IpAddr,
-        local: SocketAddr,
-        dialled: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(service: Arc<Service>, client: IpAddr, local: SocketAddr, dialled: SocketAddr) -> Self {
         Self {
             service,
             client,
@@ -152,6 +147,14 @@ impl DataPlane {
             let port = lease.port();
             Ok((lease, SocketAddr::new(target.local.ip(), port)))
         }));
+    }
+
+    /// Forgets connections that nothing was moved over. A server that has not dialled our port will not do so any more.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(BackendEnd::Expected(lease)) = self.backend_end.take() {
+            lease.withdraw();
+        }
+        self.discard();
     }
 
     /// Forgets everything, in whatever state it is.
@@ -221,8 +224,7 @@ impl DataPlane {
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<DataEvent> {
         if let Some(leased) = poll_job(&mut self.leasing, context) {
             let leased = leased.map(|(mut lease, address)| {
-                self.client_end =
-                    Some(ClientEnd::Expected(Box::pin(async move { lease.connected().await })));
+                self.client_end = Some(ClientEnd::Expected(Box::pin(async move { lease.connected().await })));
                 address
             });
             return Poll::Ready(DataEvent::Leased(leased));

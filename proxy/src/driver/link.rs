@@ -133,7 +133,9 @@ impl DataTarget {
     pub(super) async fn lease(&self) -> Result<Lease, NoPort> {
         let Service { registry, backend_ports, .. } = &*self.service;
         let patience = self.config().connect_timeout;
-        registry.lease_for_backend(&backend_ports[self.index], self.local.ip(), self.server.ip(), patience).await
+        registry
+            .lease_for_backend(&backend_ports[self.index], self.local.ip(), self.server.ip(), patience)
+            .await
     }
 
     fn secured(&self, tls: Arc<UpstreamTls>) -> Self {

@@ -11,12 +11,7 @@ use crate::config::ProxyProtocol;
 use crate::service::Service;
 
 /// Writes one fact down, and remembers what it says of the backend.
-pub(super) fn record(
-    fact: Fact,
-    user: Option<&[u8]>,
-    service: &Service,
-    upstream: &UpstreamSide,
-) {
+pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstream: &UpstreamSide) {
     let backend = upstream.backend().map(|backend| backend.config().name.as_str());
     let server = upstream.server();
     let user = user.map(|user| user.escape_ascii().to_string());

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use ftpsgate_ftp::codec::Protection;
 use ftpsgate_ftp::session::{DataTls, Direction, RelayEnd, RelayOrder, RelayReport};
 use rustls::ProtocolVersion;
-use tokio::net::TcpStream;
 use tokio::select;
 use tracing::{debug, warn};
 
@@ -106,6 +105,7 @@ impl Transfer {
             ClientEnd::Listening(address) => {
                 let local = self.local.ip();
                 let patience = listener.data_connect_timeout;
+                let address = active::scoped_like(address, self.local);
                 active::dial_client(address, local, listener.active_source_port, patience)
                     .await
                     .inspect_err(|error| debug!(%error, %address, "the client's data port cannot be reached"))

@@ -203,8 +203,7 @@ impl Bench {
         let large = self.plan.large;
         for (work, direction, goal) in works {
             if self.wants(work) {
-                let transfer =
-                    |subject: Subject| subject.transfer(direction, 1, large, Protection::Private);
+                let transfer = |subject: Subject| subject.transfer(direction, 1, large, Protection::Private);
                 let (ours, theirs) = compare(self.plan.rounds, ours, theirs, &transfer)?;
                 self.row(work, "CPU s/GiB", ours, theirs, Goal::AtMost(goal), |cost| *cost);
             }
@@ -284,12 +283,11 @@ impl Bench {
         let mut theirs = None;
         if self.contest.peer.is_some() {
             let (chain, key) = (&*identity.chain_pem, identity.key_pem.expose());
-            let peer =
-                ModProxy::start(
-                    backend.address(),
-                    BackendTls::Off,
-                    &Identity { chain, key, root: authority.root_pem() },
-                )?;
+            let peer = ModProxy::start(
+                backend.address(),
+                BackendTls::Off,
+                &Identity { chain, key, root: authority.root_pem() },
+            )?;
             let subject = Subject { address: peer.address(), pid: peer.pid() };
             theirs = Some(vec![subject.memory(backend, self.plan.peer_sessions)?.idle]);
         }

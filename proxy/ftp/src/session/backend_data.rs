@@ -1,8 +1,8 @@
-//! The backend's data connection: EPSV or PASV and a dial, or PORT or EPRT and an ear. RFC 959 §4.1.2, RFC 2428.
+//! The backend's data connection: EPSV or PASV, and its port is dialled; or PORT or EPRT, and it dials ours.
 //!
 //! What a backend says of its address is never believed, only its port. Where it dials us, it is told so right before
 //! the transfer command and never earlier: all sessions share one peer address there, so the port that it was told
-//! decides whose data it is, and is leased for as short a time as can be.
+//! decides whose data it is, and is leased for as short a time as can be. RFC 959 §4.1.2, RFC 2428.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
@@ -84,7 +84,7 @@ impl Session {
                         self.send(Command::bare(Verb::Pasv), Expecting::Pasv, now);
                     }
                 }
-                // RFC 2428 §4: PASV means IPv4.
+                // A 227 has no room for IPv6.
                 Some(_) | None => self.fail_backend_data(now),
             },
         }

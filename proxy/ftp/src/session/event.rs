@@ -53,7 +53,8 @@ pub enum Action {
     LeaseUpstreamPort,
     /// Dial this port on the host of the backend's control connection. Answered by `handle_backend_dialled`.
     DialBackendData(u16),
-    /// Let go of the leased port and of the backend's data connection; nothing was moved over them.
+    /// Let go of the leased ports, of the client's address and of the backend's data connection; nothing was moved over
+    /// them. What was asked for and is not answered will not be.
     DiscardData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
@@ -208,7 +209,7 @@ pub struct UpstreamInfo {
     pub prefer_pasv: bool,
 }
 
-/// Why no passive port could be leased.
+/// Why no port could be leased, for the client or for the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// All are taken.

@@ -16,7 +16,8 @@ use super::event::{
 use super::settings::RequireTls;
 use super::setup::{BackendData, ClientData, Setup};
 use super::timers::Timer;
-use super::{Expecting, Session, is_final};
+use super::upstream::is_final;
+use super::{Expecting, Session};
 
 /// The session's one transfer.
 #[derive(Debug)]

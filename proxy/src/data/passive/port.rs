@@ -34,7 +34,14 @@ pub(super) struct Expectation {
     pub(super) until: Instant,
     /// Taken when the connection comes. The lease stays until it is dropped, so that no other session gets this
     /// port while the client of this one might still connect to it.
-    pub(super) waiter: Option<oneshot::Sender<DataSocket>>,
+    pub(super) waiter: Option<Waiter>,
+}
+
+/// Who is given the connection.
+pub(super) struct Waiter {
+    pub(super) sender: oneshot::Sender<DataSocket>,
+    /// It is to end by RST if nobody takes it.
+    pub(super) resets_on_drop: bool,
 }
 
 /// Who a connection is from.
@@ -105,7 +112,7 @@ impl Port {
     }
 
     /// The waiter for a connection from `origin`, if one is expected; it is expected no more then.
-    pub(super) fn accept(&mut self, origin: Origin, now: Instant) -> Option<oneshot::Sender<DataSocket>> {
+    pub(super) fn accept(&mut self, origin: Origin, now: Instant) -> Option<Waiter> {
         self.leased
             .iter_mut()
             .find(|expectation| {

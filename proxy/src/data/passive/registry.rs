@@ -17,9 +17,10 @@ use super::peers::Peers;
 use super::plan::{
     AutoKey, PlannedPort, PortKey, PortRequest, PortSet, PortUser, plan_auto, plan_ranges, wildcard,
 };
-use super::port::{Ending, Expectation, Origin, Port, Vacancy};
+use super::port::{Ending, Expectation, Origin, Port, Vacancy, Waiter};
 use super::socket::{Socket, bind};
 use crate::config::{PassivePeer, PassivePorts};
+use crate::socket;
 
 /// All such ports of the process; one per process, shared by its listeners and backends.
 #[derive(Default)]
@@ -109,9 +110,20 @@ impl PortRegistry {
         rule: PassivePeer,
         patience: Duration,
     ) -> Result<Lease, NoPort> {
+        let peers = Peers::of(client, rule);
+        let expected = Expected { peers, proxies: &set.proxies, resets_on_drop: false };
+        self.lease_for(set, local, expected, patience).await
+    }
+
+    async fn lease_for(
+        &self,
+        set: &PortSet,
+        local: IpAddr,
+        expected: Expected<'_>,
+        patience: Duration,
+    ) -> Result<Lease, NoPort> {
         let local = local.to_canonical();
         let ports = set.for_local(local).filter(|ports| !ports.is_empty()).ok_or(NoPort::Unavailable)?;
-        let expected = Expected { peers: Peers::of(client, rule), proxies: &set.proxies };
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             // Registered before the look at the ports: a port that is freed in between is not missed.
@@ -131,7 +143,8 @@ impl PortRegistry {
     /// it. The server alone is expected, for the time of `patience`.
     ///
     /// All sessions of a server compete for its ports: a lease is to be dropped as soon as it has given its connection,
-    /// and to be withdrawn where the server refused the transfer.
+    /// and to be withdrawn where the server refused the transfer. Its connection is reset if nobody takes it: a server
+    /// must not take an upload that never began for an empty file.
     ///
     /// Waits up to two seconds for a port.
     pub async fn lease_for_backend(
@@ -141,7 +154,9 @@ impl PortRegistry {
         server: IpAddr,
         patience: Duration,
     ) -> Result<Lease, NoPort> {
-        self.lease(set, local, server, PassivePeer::Exact, patience).await
+        let peers = Peers::of(server, PassivePeer::Exact);
+        let expected = Expected { peers, proxies: &set.proxies, resets_on_drop: true };
+        self.lease_for(set, local, expected, patience).await
     }
 }
 
@@ -185,6 +200,7 @@ impl BindError {
 struct Expected<'a> {
     peers: Peers,
     proxies: &'a Arc<[IpNet]>,
+    resets_on_drop: bool,
 }
 
 /// What the registry shares with its leases and sockets.
@@ -209,8 +225,11 @@ impl Shared {
     pub(super) fn hand_over(&self, key: PortKey, tcp: TcpStream, origin: Origin) -> Result<(), TcpStream> {
         let waiter = self.state().ports.get_mut(&key).and_then(|port| port.accept(origin, Instant::now()));
         let Some(waiter) = waiter else { return Err(tcp) };
+        if waiter.resets_on_drop {
+            socket::reset_on_drop(&tcp, true);
+        }
         // The lease may have been dropped just now; then nobody wants the connection.
-        waiter.send(DataSocket::new(tcp, origin.peer)).map_err(DataSocket::into_tcp)
+        waiter.sender.send(DataSocket::new(tcp, origin.peer)).map_err(DataSocket::into_tcp)
     }
 
     /// Ends a lease; a second time does nothing.
@@ -234,7 +253,7 @@ impl Shared {
         until: Instant,
         now: Instant,
     ) -> Result<Lease, Option<Instant>> {
-        let Expected { peers, proxies } = expected;
+        let Expected { peers, proxies, resets_on_drop } = expected;
         let mut state = self.state();
         let key = state.draw(ports, local, peers, now)?;
         let (waiter, arrival) = oneshot::channel();
@@ -242,7 +261,8 @@ impl Shared {
         let id = state.leases;
         state.last_used = Some(key);
         let port = state.ports.get_mut(&key).expect("a port that was drawn is open");
-        port.expect(Expectation { id, peers, proxies: Arc::clone(proxies), until, waiter: Some(waiter) });
+        let waiter = Some(Waiter { sender: waiter, resets_on_drop });
+        port.expect(Expectation { id, peers, proxies: Arc::clone(proxies), until, waiter });
         Ok(Lease { shared: Arc::clone(self), key, id, until, arrival: Some(arrival) })
     }
 }
