@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use ftpsgate_ftp::client::{Login, Plan};
+use ftpsgate_ftp::client::{Client, Login, Plan};
 use ftpsgate_ftp::codec::{Command, FeatureSet, Kind, Protection, Verb};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
@@ -56,16 +56,20 @@ async fn check(backend: &Backend, server: &Server) -> Result<(), CheckError> {
     let result = match &backend.config().check.kind {
         CheckKind::Off => return Ok(()),
         CheckKind::Tcp => return Ok(knock(backend, server, &mut seen).await?),
-        CheckKind::Greeting => visit(backend, server, greeting_plan(asks_features), &mut seen).await,
-        CheckKind::Tls => visit(backend, server, tls_plan(backend, asks_features), &mut seen).await,
+        CheckKind::Greeting => {
+            visit(backend, server, Client::new(greeting_plan(asks_features)), &mut seen).await
+        }
+        CheckKind::Tls => {
+            visit(backend, server, Client::new(tls_plan(backend, asks_features)), &mut seen).await
+        }
         CheckKind::Login(login) => {
             let plan = login_plan(backend, asks_features, read_login(login).await?).quit();
-            visit(backend, server, plan, &mut seen).await
+            visit(backend, server, Client::new(plan), &mut seen).await
         }
         CheckKind::Data(login) => {
             let plan = login_plan(backend, asks_features, read_login(login).await?);
             let plan = listing(plan, backend, login.path.as_deref())?.quit();
-            visit(backend, server, plan, &mut seen).await
+            visit(backend, server, Client::new(plan), &mut seen).await
         }
     };
     remember_features(server, &seen);
@@ -178,7 +182,7 @@ fn read_password(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 async fn learn_features(backend: &Backend, server: &Server) {
     while server.features().is_none() {
         let mut seen = Seen::default();
-        if let Err(error) = visit(backend, server, Plan::features(), &mut seen).await {
+        if let Err(error) = visit(backend, server, Client::new(Plan::features()), &mut seen).await {
             debug!(backend = server.backend(), %server, %error, "the server did not answer FEAT yet");
         }
         remember_features(server, &seen);

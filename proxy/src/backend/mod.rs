@@ -1,13 +1,15 @@
 //! Backends: their servers, choosing one for a session, and knowing which can serve.
 //!
 //! In reading order: [`balance`] chooses, [`health`] knows who is up (both pure), [`Server`] remembers, [`Attempt`]
-//! brings a session to a server. [`check`] looks after servers, by visits of the [`runner`].
+//! brings a session to a server. [`check`] looks after servers, by visits of the [`runner`]; [`probe`] makes
+//! them for a person.
 
 pub mod balance;
 pub mod check;
 mod dial;
 pub mod health;
 mod pool;
+pub mod probe;
 pub mod runner;
 mod server;
 #[cfg(test)]

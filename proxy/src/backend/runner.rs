@@ -1,4 +1,4 @@
-//! Carrying out a [`Plan`] at one server: [`ftpsgate_ftp::client`] over sockets and TLS. Health checks and probes are
+//! Carrying out a client's plan at one server: [`ftpsgate_ftp::client`] over sockets and TLS. Health checks and probes are
 //! made of this; no client's session is.
 //!
 //! It does what a session would do: the same addresses, PROXY header, TLS profile and timeouts. What it saw is kept as
@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ftpsgate_ftp::client::{Action, Client, Failure, Fault, Plan, Stage};
+use ftpsgate_ftp::client::{Action, Client, Failure, Fault, Stage};
 use ftpsgate_ftp::codec::{Protection, Reply, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,8 +35,17 @@ pub struct Seen {
     pub features: Option<Reply>,
     /// The user was let in.
     pub is_logged_in: bool,
+    /// What was answered with a port last: EPSV or PASV.
+    pub opened_by: Option<Verb>,
     /// Data connections that came to their end.
     pub data: Vec<DataSeen>,
+}
+
+impl Seen {
+    /// What opens data connections, as far as that is known: EPSV is tried first.
+    pub fn opened_by(&self) -> Verb {
+        self.opened_by.unwrap_or(Verb::Epsv)
+    }
 }
 
 /// One data connection that came to its end.
@@ -116,17 +125,16 @@ impl std::error::Error for VisitError {}
 pub async fn visit(
     backend: &Backend,
     server: &Server,
-    plan: Plan,
+    client: Client,
     seen: &mut Seen,
 ) -> Result<(), VisitError> {
     let config = backend.config();
     let mut visit = Visit {
         backend,
-        client: Client::new(plan),
+        client,
         control: Control::Gone,
         peer: None,
         tls: None,
-        opened_by: Verb::Epsv,
         data: None,
         seen,
         cause: None,
@@ -173,7 +181,6 @@ struct Visit<'a> {
     /// Both ends of the control connection.
     peer: Option<(SocketAddr, SocketAddr)>,
     tls: Option<UpstreamTls>,
-    opened_by: Verb,
     data: Option<TcpStream>,
     seen: &'a mut Seen,
     /// What is behind the last fault.
@@ -272,7 +279,7 @@ impl Visit<'_> {
             Stage::Greeting => self.seen.greeting = Some(reply),
             Stage::Command(Verb::Feat) => self.seen.features = Some(reply),
             Stage::Command(Verb::User | Verb::Pass | Verb::Acct) => self.seen.is_logged_in = true,
-            Stage::Command(verb @ (Verb::Epsv | Verb::Pasv)) => self.opened_by = verb,
+            Stage::Command(verb @ (Verb::Epsv | Verb::Pasv)) => self.seen.opened_by = Some(verb),
             Stage::Command(_) | Stage::Handshake | Stage::DataConnection { .. } | Stage::End => {}
         }
     }
@@ -314,7 +321,7 @@ impl Visit<'_> {
             }
         };
         let bytes = leg.count_to_end(DATA_BYTES_MAX).await.map_err(VisitCause::Data)?;
-        self.seen.data.push(DataSeen { opened_by: self.opened_by, bytes, is_resumed });
+        self.seen.data.push(DataSeen { opened_by: self.seen.opened_by(), bytes, is_resumed });
         // Servers withhold their 226 until they have our end.
         match leg.finish(self.backend.config().connect_timeout).await {
             Ok(lingering) => lingering.detach(),
