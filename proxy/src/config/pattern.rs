@@ -47,9 +47,10 @@ pub(super) fn allowed_host(text: &str) -> Result<AllowedHost, SyntaxError> {
     let (host, port) = split_port(text)?;
     let port = port.map(server_port).transpose()?;
     let host = match host.parse::<IpAddr>() {
-        // As clients write it after it was parsed: one address has many texts.
-        Ok(address) => server_ip(address)?.to_string(),
+        // One address has many texts; what clients ask for is written anew in the same way.
+        Ok(address) => server_ip(address.to_canonical())?.to_string(),
         Err(_) => {
+            let host = host.strip_suffix('.').unwrap_or(host);
             let glob = any_case(host)?;
             let foreign = host.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.*?[]{},!\\".contains(*c));
             if let Some(character) = foreign {
@@ -98,6 +99,8 @@ mod tests {
             ("[2001:DB8::1]:2121", "2001:db8::1", Some(2121)),
             ("[::1]", "::1", None),
             ("::1", "::1", None),
+            ("[::ffff:192.0.2.1]", "192.0.2.1", None),
+            ("ftp.example.com.:21", "ftp.example.com", Some(21)),
         ] {
             let allowed = allowed_host(text).unwrap();
             assert_eq!((allowed.host.as_str(), allowed.port), (host, port), "{text}");
