@@ -1,6 +1,6 @@
 //! TLS towards the servers of a `[[backend]]`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use ftpsgate_certs::Pin;
 
@@ -81,7 +81,7 @@ fn pins(table: &Table<'_>) -> Vec<[u8; 32]> {
 
 fn ca(table: &Table<'_>, is_pinned: bool) -> BackendCa {
     match table.optional("tls_ca", path).value {
-        Some(written) if written == PathBuf::from(SYSTEM) => BackendCa::System,
+        Some(written) if written == Path::new(SYSTEM) => BackendCa::System,
         Some(written) => BackendCa::File(table.document.base_dir.join(written)),
         None if is_pinned => BackendCa::PinsAlone,
         None => BackendCa::System,
