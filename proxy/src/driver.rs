@@ -221,7 +221,7 @@ impl Driver {
             Err(error) => {
                 let backend = self.backend.as_ref().map(|backend| backend.config().name.as_str());
                 warn!(backend, %error, "the server cannot be reached");
-                self.session.handle_upstream_failed(UpstreamFailure::NoServer);
+                self.session.handle_upstream_failed(UpstreamFailure::NoServer, self.now());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Which command is handled where, and the commands that are one question to the backend, or none.
 
 use crate::codec::parameter::{self, Parameter};
-use crate::codec::{Command, FeatureSet, Kind, Protection, Reply, Verb, features};
+use crate::codec::{Command, FeatureSet, Kind, Reply, Verb, features};
 
 use super::answers;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
@@ -182,7 +182,8 @@ impl Session {
                     self.user(),
                     self.client.address,
                     self.security.is_secure(),
-                    self.security.protection() == Protection::Private,
+                    self.security.protection(),
+                    self.upstream_settings(),
                 );
                 self.answer(Verb::Stat, reply);
             }
@@ -211,6 +212,7 @@ impl Session {
     pub(super) fn forward(&mut self, command: Command, now: Now) {
         if self.permit(&command).is_some() {
             let verb = command.verb();
+            self.note_command(&command);
             self.send(command, Expecting::Forwarded(verb), now);
         }
     }
@@ -220,6 +222,7 @@ impl Session {
             // Slow commands of some servers announce themselves; the final reply is what counts.
             return self.expect_more(Expecting::Forwarded(verb), now);
         }
+        self.note_reply(&reply);
         self.answer(verb, reply);
     }
 
@@ -270,6 +273,9 @@ impl Session {
         let mut own = vec!["EPSV", "HOST"];
         if self.settings.mode != Mode::Plain {
             own.extend(["AUTH TLS", "PBSZ", "PROT"]);
+        }
+        if self.settings.active {
+            own.push("EPRT");
         }
         features::compose(&own, backend)
     }
