@@ -279,7 +279,7 @@ impl Session {
             return;
         }
         let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
-        if is_aborted || (self.transfer.is_running() && !self.queue.has(Verb::Quit)) {
+        if is_aborted || (self.transfer.is_asked_for() && !self.queue.has(Verb::Quit)) {
             return self.handle_downstream_closed(now);
         }
         self.ended = true;
@@ -343,7 +343,7 @@ impl Session {
 
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_running() && self.queue.has(Verb::Abor) {
+        if self.transfer.is_asked_for() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
