@@ -8,7 +8,7 @@ use std::fmt::Write;
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
     der_parser::asn1_rs::{Oid, ToDer},
-    x509::AttributeTypeAndValue,
+    x509::{AttributeTypeAndValue, X509Name},
 };
 
 use crate::identity::parse;
@@ -16,10 +16,14 @@ use crate::identity::parse;
 /// The subject of `certificate`, most specific part first; none if it cannot be read, is empty or is longer
 /// than [`SUBJECT_BYTES_MAX`].
 pub fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
-    let certificate = parse(certificate).ok()?;
+    written(parse(certificate).ok()?.subject())
+}
+
+/// A distinguished name as text, under the same conditions.
+pub(crate) fn written(name: &X509Name<'_>) -> Option<String> {
     let mut subject = String::new();
     // RFC 4514 §2.1: from the last to the first, where DER goes from the country down.
-    let parts: Vec<_> = certificate.subject().iter_rdn().collect();
+    let parts: Vec<_> = name.iter_rdn().collect();
     for part in parts.into_iter().rev() {
         for (index, attribute) in part.iter().enumerate() {
             match index {

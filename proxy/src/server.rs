@@ -5,6 +5,7 @@
 //! they began with.
 
 mod bind;
+mod ports;
 mod prepare;
 
 use std::collections::{BTreeMap, HashMap};
@@ -85,11 +86,11 @@ impl Accepting {
     }
 }
 
-/// One backend, and the task that asks for its features.
+/// One backend, and the tasks that ask for its servers' features.
 #[derive(Debug)]
 struct Serving {
     backend: Arc<Backend>,
-    _probe: AbortOnDropHandle<()>,
+    _probes: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Server {
@@ -181,8 +182,12 @@ impl State {
             let serving = match old_backends.remove(&name) {
                 Some(old) if Arc::ptr_eq(&old.backend, &backend) => old,
                 Some(_) | None => {
-                    let probe = tokio::spawn(learn_features(Arc::clone(&backend)));
-                    Serving { backend, _probe: AbortOnDropHandle::new(probe) }
+                    let servers = backend.servers().iter();
+                    let _probes = servers
+                        .map(|server| learn_features(Arc::clone(&backend), Arc::clone(server)))
+                        .map(|probe| AbortOnDropHandle::new(tokio::spawn(probe)))
+                        .collect();
+                    Serving { backend, _probes }
                 }
             };
             self.backends.insert(name, serving);

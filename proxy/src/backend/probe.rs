@@ -7,16 +7,16 @@ use ftpsgate_ftp::codec::{Command, FeatureSet, Kind, Reply, Verb};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::Backend;
+use super::{Backend, Server};
 use crate::control::Upstream;
 
 /// Asks until the server has answered once. Some clients ask only before their login, when there is no server of
 /// theirs to ask, and would never learn of MLST.
-pub async fn learn_features(backend: Arc<Backend>) {
+pub async fn learn_features(backend: Arc<Backend>, server: Arc<Server>) {
     loop {
         let patience = backend.config().connect_timeout + backend.config().reply_timeout;
-        match timeout(patience, ask(&backend)).await {
-            Ok(Some(features)) => return backend.remember_features(features),
+        match timeout(patience, ask(&backend, &server)).await {
+            Ok(Some(features)) => return server.remember_features(features),
             Ok(None) | Err(_) => {
                 debug!(backend = backend.config().name, "the server did not answer FEAT yet")
             }
@@ -25,8 +25,8 @@ pub async fn learn_features(backend: Arc<Backend>) {
     }
 }
 
-async fn ask(backend: &Backend) -> Option<FeatureSet> {
-    let mut upstream = Upstream::plain(backend.dial().await.ok()?);
+async fn ask(backend: &Backend, server: &Server) -> Option<FeatureSet> {
+    let mut upstream = Upstream::plain(backend.dial(server).await.ok()?);
     let greeting = final_reply(&mut upstream).await?;
     if greeting.kind() != Kind::Completion {
         return None;

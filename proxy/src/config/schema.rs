@@ -71,6 +71,8 @@ pub(super) enum Kind {
     OneOf(fn() -> Vec<&'static str>),
     /// An array.
     List(&'static Kind),
+    /// An array, or this word for an empty one.
+    ListOr(&'static str, &'static Kind),
     /// A table.
     Table(&'static Section),
     /// A table of tables, whose names the operator chooses.
@@ -79,6 +81,8 @@ pub(super) enum Kind {
     Tables(&'static Section),
     /// Text, or a table that says more.
     TextOrTable(&'static str, &'static Section),
+    /// One of these words, or a table that says more.
+    WordOrTable(fn() -> Vec<&'static str>, &'static Section),
     /// Known, but not available in this version.
     Later,
 }
@@ -129,15 +133,12 @@ impl Kind {
             Self::Duration(_) => quantity(units::Quantity::Duration),
             Self::Size(..) => quantity(units::Quantity::Size),
             Self::Rate => quantity(units::Quantity::Rate),
-            Self::OneOf(words) => {
-                let words: Vec<String> = words().iter().map(|word| format!("\"{word}\"")).collect();
-                match words.as_slice() {
-                    [] => String::new(),
-                    [only] => only.clone(),
-                    [first @ .., last] => format!("{} or {last}", first.join(", ")),
-                }
-            }
+            Self::OneOf(words) => alternatives(&words(), None),
+            Self::WordOrTable(words, _) => alternatives(&words(), Some("a table")),
             Self::List(element) => format!("an array; each element {}", element.expectation()),
+            Self::ListOr(word, element) => {
+                format!("\"{word}\" or an array; each element {}", element.expectation())
+            }
             Self::Table(section) => format!("a table {}", section.header),
             Self::NamedTables(section) => format!("tables {}", section.header),
             Self::Tables(section) => format!("one or more tables {}", section.header),
@@ -151,6 +152,7 @@ impl Kind {
             | Self::NamedTables(section)
             | Self::Tables(section)
             | Self::TextOrTable(_, section)
+            | Self::WordOrTable(_, section)
             | Self::List(Kind::Table(section) | Kind::TextOrTable(_, section)) => Some(section),
             Self::Text
             | Self::Syntax(..)
@@ -162,6 +164,7 @@ impl Kind {
             | Self::Rate
             | Self::OneOf(_)
             | Self::List(_)
+            | Self::ListOr(..)
             | Self::Later => None,
         }
     }
@@ -177,6 +180,9 @@ impl Kind {
             Self::Rate => json!({ "type": "string", "pattern": r"^\s*\d+\s*([KMG]i?)?B/s\s*$" }),
             Self::OneOf(words) => json!({ "enum": words() }),
             Self::List(element) => json!({ "type": "array", "items": element.to_json_schema() }),
+            Self::ListOr(word, element) => json!({
+                "oneOf": [{ "const": word }, { "type": "array", "items": element.to_json_schema() }]
+            }),
             Self::Table(section) => table_schema(section),
             Self::NamedTables(section) => {
                 json!({ "type": "object", "additionalProperties": table_schema(section) })
@@ -186,6 +192,9 @@ impl Kind {
             }
             Self::TextOrTable(_, section) => {
                 json!({ "oneOf": [{ "type": "string" }, table_schema(section)] })
+            }
+            Self::WordOrTable(words, section) => {
+                json!({ "oneOf": [{ "enum": words() }, table_schema(section)] })
             }
             Self::Later => json!(false),
         }
@@ -231,6 +240,17 @@ fn json_of(toml: &str) -> Value {
     let table: Map<String, Value> = toml::from_str(&format!("value = {toml}"))
         .expect("defaults of the tables are TOML; a test reads each");
     table["value"].clone()
+}
+
+/// `"a", "b" or "c"`, with a further alternative that is no word.
+fn alternatives(words: &[&str], further: Option<&str>) -> String {
+    let mut all: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    all.extend(further.map(str::to_owned));
+    match all.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }
 
 fn quantity(quantity: units::Quantity) -> String {

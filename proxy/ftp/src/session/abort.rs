@@ -29,7 +29,7 @@ impl Session {
     pub(super) fn abort_for_client(&mut self, now: Now) {
         let failure = || Reply::new(426, "Transfer aborted.");
         match self.transfer.take() {
-            Transfer::Opening(running) | Transfer::Relaying { running, held: None } => {
+            Transfer::Opening { running, .. } | Transfer::Relaying { running, held: None } => {
                 self.actions.push_back(Action::CancelRelay);
                 self.abort_transfer(running, failure(), now);
             }

@@ -19,8 +19,9 @@ use ftpsgate_policies::Policy;
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport, RequireTls,
-    Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, ControlTls, DataTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport,
+    RequireTls, Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings,
+    UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -89,6 +90,32 @@ impl Scene {
         self
     }
 
+    /// The client may use PORT and EPRT.
+    pub(super) fn active(mut self) -> Self {
+        self.settings.active = true;
+        self
+    }
+
+    /// The backend dials us.
+    pub(super) fn active_backend(mut self) -> Self {
+        self.upstream().data = UpstreamData::Active;
+        self
+    }
+
+    /// The client's address.
+    pub(super) fn from(mut self, address: &str) -> Self {
+        self.address = address.parse().unwrap();
+        self
+    }
+
+    /// The client logs in, on a listener without TLS.
+    pub(super) fn log_in(self) -> Wire {
+        let mut wire = self.begin();
+        wire.play("C< 220 ready");
+        wire.play(LOGIN);
+        wire
+    }
+
     pub(super) fn begin(self) -> Wire {
         let client = Client { address: self.address, features: Arc::new(self.features) };
         let now = Now { monotonic: Duration::ZERO, wall: SystemTime::UNIX_EPOCH };
@@ -121,10 +148,7 @@ impl Wire {
 
     /// A session whose client is logged in, on a listener without TLS.
     pub(super) fn ready_in_clear() -> Self {
-        let mut wire = Scene::plain().begin();
-        wire.play("C< 220 ready");
-        wire.play(LOGIN);
-        wire
+        Scene::plain().log_in()
     }
 
     /// Both data connections are prepared.
@@ -217,18 +241,25 @@ impl Wire {
             ["lease", "ok", address] => session.handle_port_leased(Ok(address.parse().unwrap()), now),
             ["lease", "none"] => session.handle_port_leased(Err(PortError::NoneFree), now),
             ["lease", "unresolved"] => session.handle_port_leased(Err(PortError::NoAddress), now),
+            ["lease", "upstream", "none"] => {
+                session.handle_upstream_port_leased(Err(PortError::NoneFree), now);
+            }
+            ["lease", "upstream", address] => {
+                session.handle_upstream_port_leased(Ok(address.parse().unwrap()), now);
+            }
             ["lease", "expired"] => session.handle_lease_expired(now),
             ["dial", "ok"] => session.handle_backend_dialled(true, now),
             ["dial", "failed"] => session.handle_backend_dialled(false, now),
             ["progress", bytes] => session.handle_progress(bytes.parse().unwrap(), false),
             ["progress", bytes, "ended"] => session.handle_progress(bytes.parse().unwrap(), true),
-            ["relay", end, bytes] => {
-                let report = RelayReport {
-                    bytes: bytes.parse().unwrap(),
-                    end: relay_end(end),
-                    tls: None,
-                    upstream_tls: None,
+            ["relay", end, bytes, legs @ ..] => {
+                let (tls, upstream_tls) = match legs {
+                    [] => (None, None),
+                    ["tls", down, up] => (data_tls(down), data_tls(up)),
+                    _ => panic!("no TLS of two legs: {line}"),
                 };
+                let bytes = bytes.parse().unwrap();
+                let report = RelayReport { bytes, end: relay_end(end), tls, upstream_tls };
                 session.handle_relay_finished(report, now);
             }
             ["download", "ended"] => session.handle_download_finished(true, now),
@@ -364,7 +395,11 @@ fn describe_action(action: &Action) -> String {
                 Protection::Clear => "clear",
                 Protection::Private => "private",
             };
-            format!("* relay {direction} {protection}")
+            let upstream = match order.upstream_protection {
+                Protection::Clear => "",
+                Protection::Private => ", upstream private",
+            };
+            format!("* relay {direction} {protection}{upstream}")
         }
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
@@ -379,7 +414,7 @@ fn describe_reply(reply: &Reply) -> String {
 
 fn describe_command(command: &Command) -> String {
     let line = command.encode();
-    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string()
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
 fn describe_fact(fact: &Fact) -> String {
@@ -397,7 +432,11 @@ fn describe_fact(fact: &Fact) -> String {
             let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
             let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
             let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
-            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}", name.unwrap_or_default())
+            let tls = match (&record.tls, &record.upstream_tls) {
+                (None, None) => String::new(),
+                (down, up) => format!(" tls {} {}", version(down), version(up)),
+            };
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
         }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
@@ -418,6 +457,21 @@ fn tls(name: Option<&str>) -> ControlTls {
     }
 }
 
+/// `-`: none.
+fn data_tls(version: &str) -> Option<DataTls> {
+    let version = match version {
+        "-" => return None,
+        "1.2" => "1.2",
+        "1.3" => "1.3",
+        _ => panic!("no version of TLS: {version}"),
+    };
+    Some(DataTls { version, suite: "AES".into(), resumed: true, close_notify: true })
+}
+
+fn version(tls: &Option<DataTls>) -> &'static str {
+    tls.as_ref().map_or("-", |tls| tls.version)
+}
+
 fn upstream(address: &str, prefer_pasv: bool) -> UpstreamInfo {
     UpstreamInfo { server: address.parse().unwrap(), prefer_pasv }
 }
@@ -430,6 +484,7 @@ fn line_error(word: &str) -> LineError {
         "NUL" => LineError::Nul,
         "telnet" => LineError::Telnet,
         "tls" => LineError::TlsRecord,
+        "PROXY" => LineError::ProxyHeader,
         _ => panic!("no line error: {word}"),
     }
 }
