@@ -149,6 +149,11 @@ impl ScriptedSession {
         Ok(port)
     }
 
+    /// Closes the last port that was opened.
+    pub fn close_port(&mut self) {
+        self.data = None;
+    }
+
     /// Will connect to the gateway for the next data connection.
     pub fn open_towards(&mut self, address: SocketAddr) {
         self.data = Some(DataPlan::Active(address));
