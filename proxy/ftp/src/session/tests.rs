@@ -7,6 +7,7 @@ mod harness;
 
 mod abort;
 mod commands;
+mod connect;
 mod deadlines;
 mod endings;
 mod features;
@@ -15,6 +16,8 @@ mod login;
 mod passive;
 mod pipelining;
 mod rename;
+mod renewal;
 mod restart;
+mod route;
 mod security;
 mod transfer;
