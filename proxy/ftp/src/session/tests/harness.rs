@@ -451,7 +451,10 @@ fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
         Fact::LoggedIn => "logged in".into(),
-        Fact::LoginFailed { code, .. } => format!("login failed {code}"),
+        Fact::LoginFailed { user, code } => {
+            let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
+            format!("login failed {user} {code}")
+        }
         Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
         Fact::Denied { verb, argument, code, .. } => {
             let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
