@@ -11,12 +11,39 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, X509Name},
 };
 
-use crate::identity::parse;
+use crate::{Pin, identity::parse};
 
 /// The subject of `certificate`, most specific part first; none if it cannot be read, is empty or is longer
 /// than [`SUBJECT_BYTES_MAX`].
 pub fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
     written(parse(certificate).ok()?.subject())
+}
+
+/// What a person wants to know of a certificate that a server has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whose it is, escaped; none as with [`subject_of`].
+    pub subject: Option<String>,
+    /// Who has issued it, likewise.
+    pub issuer: Option<String>,
+    /// Its last day in UTC, `2026-01-31`.
+    pub ends_on: String,
+    /// Its key.
+    pub pin: Pin,
+}
+
+impl CertificateFacts {
+    /// Reads `certificate`; none if it cannot be read.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let pin = Pin::of(certificate)?;
+        let certificate = parse(certificate).ok()?;
+        Some(Self {
+            subject: written(certificate.subject()),
+            issuer: written(certificate.issuer()),
+            ends_on: certificate.validity().not_after.to_datetime().date().to_string(),
+            pin,
+        })
+    }
 }
 
 /// A distinguished name as text, under the same conditions.

@@ -21,7 +21,8 @@ use tokio::time::{interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
-use crate::backend::{Backend, learn_features};
+use crate::backend::Backend;
+use crate::backend::check::look_after;
 use crate::config::Config;
 use crate::data::passive::PortRegistry;
 use crate::driver::Stage;
@@ -86,11 +87,11 @@ impl Accepting {
     }
 }
 
-/// One backend, and the tasks that ask for its servers' features.
+/// One backend, and the tasks that look after its servers.
 #[derive(Debug)]
 struct Serving {
     backend: Arc<Backend>,
-    _probes: Vec<AbortOnDropHandle<()>>,
+    _checks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Server {
@@ -183,11 +184,11 @@ impl State {
                 Some(old) if Arc::ptr_eq(&old.backend, &backend) => old,
                 Some(_) | None => {
                     let servers = backend.servers().iter();
-                    let _probes = servers
-                        .map(|server| learn_features(Arc::clone(&backend), Arc::clone(server)))
-                        .map(|probe| AbortOnDropHandle::new(tokio::spawn(probe)))
+                    let _checks = servers
+                        .map(|server| look_after(Arc::clone(&backend), Arc::clone(server)))
+                        .map(|task| AbortOnDropHandle::new(tokio::spawn(task)))
                         .collect();
-                    Serving { backend, _probes }
+                    Serving { backend, _checks }
                 }
             };
             self.backends.insert(name, serving);

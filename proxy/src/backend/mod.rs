@@ -1,13 +1,16 @@
 //! Backends: their servers, choosing one for a session, and knowing which can serve.
 //!
 //! In reading order: [`balance`] chooses, [`health`] knows who is up (both pure), [`Server`] remembers, [`Attempt`]
-//! brings a session to a server.
+//! brings a session to a server. [`check`] looks after servers, by visits of the [`runner`]; [`probe`] makes
+//! them for a person.
 
 pub mod balance;
+pub mod check;
 mod dial;
 pub mod health;
 mod pool;
-mod probe;
+pub mod probe;
+pub mod runner;
 mod server;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,10 +23,10 @@ use ftpsgate_ftp::session::RequestedServer;
 use tokio::net::TcpStream;
 
 use crate::config::{self, BackendTlsMode, ServerAddress};
+use crate::tls::BackendProfile;
 
 pub use dial::dial_data;
 pub use pool::{Attempt, Place, ServerConnection};
-pub use probe::learn_features;
 pub use server::Server;
 
 use pool::Queue;
@@ -33,13 +36,16 @@ use pool::Queue;
 pub struct Backend {
     config: Arc<config::Backend>,
     servers: Vec<Arc<Server>>,
+    /// TLS towards them; `None`: plain FTP.
+    tls: Option<Arc<BackendProfile>>,
     /// Sessions that wait for room.
     queue: Arc<Queue>,
 }
 
 impl Backend {
     /// A backend under a configuration; what is known of those servers that `old` has, too, is kept.
-    pub fn new(config: Arc<config::Backend>, old: Option<&Self>) -> Self {
+    /// `tls` is there if, and only if, the configuration has TLS.
+    pub fn new(config: Arc<config::Backend>, tls: Option<Arc<BackendProfile>>, old: Option<&Self>) -> Self {
         let queue = old.map(|old| Arc::clone(&old.queue)).unwrap_or_default();
         let known = |address: &ServerAddress| {
             old.and_then(|old| old.servers.iter().find(|server| server.address() == address))
@@ -52,12 +58,17 @@ impl Backend {
                 Arc::new(Server::new(server.clone(), &config, Arc::clone(&queue), old))
             })
             .collect();
-        Self { config, servers, queue }
+        Self { config, servers, tls, queue }
     }
 
     /// Its configuration.
     pub fn config(&self) -> &Arc<config::Backend> {
         &self.config
+    }
+
+    /// TLS towards its servers.
+    pub fn tls(&self) -> Option<&Arc<BackendProfile>> {
+        self.tls.as_ref()
     }
 
     /// Its servers, as configured; at least one.

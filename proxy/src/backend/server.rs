@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::balance::{Candidate, FULL_SHARE};
-use super::health::{Change, Health, Observer, Rules};
+use super::health::{Health, Observer, Rules};
 use super::pool::Queue;
 use crate::config::{self, CheckKind, ServerAddress};
 
@@ -141,14 +141,13 @@ impl Server {
         }
     }
 
-    pub(super) fn passed(&self, observer: Observer) -> Option<Change> {
+    pub(super) fn passed(&self, observer: Observer) {
         let change = self.health().pass(observer, Instant::now(), &self.rules);
         if change.is_some() {
             let Self { backend, name, .. } = self;
             info!(backend, server = name, tried = self.tried(observer), "the server is up");
             self.queue.reconsider();
         }
-        change
     }
 
     /// What was tried, in the words of the configuration.

@@ -143,6 +143,31 @@ impl Leg {
     }
 
     /// The relay is about to write to this leg: until it is done, nobody may finish it.
+    /// Reads to the peer's clean end and keeps nothing; answers how many bytes came. May be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, ended without close_notify, or brought more than `bytes_max`.
+    pub async fn count_to_end(&mut self, bytes_max: u64) -> io::Result<u64> {
+        let mut buffer = vec![0; HEADROOM * 2];
+        let mut bytes = 0;
+        loop {
+            match poll_fn(|context| self.poll_fill(context, &mut buffer)).await.map_err(io::Error::other)? {
+                Filled::Bytes(count) => bytes += u64::try_from(count).unwrap_or(u64::MAX),
+                Filled::End(StreamEnd::Clean) => return Ok(bytes),
+                Filled::End(StreamEnd::WithoutCloseNotify) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "it ended without close_notify",
+                    ));
+                }
+            }
+            if bytes > bytes_max {
+                return Err(io::Error::other(format!("more than {bytes_max} bytes came")));
+            }
+        }
+    }
+
     pub(super) fn expect_delivery(&mut self) {
         self.writing = Writing::Unfinished;
     }

@@ -13,10 +13,12 @@ use tracing::{info, warn};
 use super::bind::{adopt, bind, is_missing_family};
 use super::{BoundSocket, Inherited, State, ports};
 use crate::backend::Backend;
-use crate::config::{CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile};
+use crate::config::{
+    BackendTls, CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile,
+};
 use crate::data::passive::{BindError, PortRegistry, PortUser};
 use crate::service::{Service, ServiceTls};
-use crate::tls::{Profile, ProfileError};
+use crate::tls::{BackendProfile, BackendProfileError, Profile, ProfileError};
 
 /// Everything that a configuration needs, ready to be put in place.
 pub(super) struct Prepared {
@@ -47,6 +49,14 @@ pub enum StartError {
         profile: String,
         /// Why.
         source: ProfileError,
+    },
+    /// TLS towards a backend that cannot be spoken.
+    #[error("backend `{backend}`: {source}")]
+    BackendTls {
+        /// Which.
+        backend: String,
+        /// Why.
+        source: Box<BackendProfileError>,
     },
     /// A listener's address that cannot be had.
     #[error("listener `{listener}` cannot listen on {address}: {source}")]
@@ -113,19 +123,7 @@ impl State {
             return Err(StartError::UnknownSocket { name: name.clone() });
         }
         let (tls, authority, trusts) = self.prepare_tls(&config)?;
-        let backends: HashMap<String, Arc<Backend>> = config
-            .backends
-            .iter()
-            .map(|backend| {
-                // An unchanged one stays; a changed one keeps what is known of the servers that stay.
-                let old = self.backends.get(&backend.name).map(|serving| Arc::clone(&serving.backend));
-                let made = match old {
-                    Some(old) if old.config() == backend => old,
-                    old => Arc::new(Backend::new(Arc::clone(backend), old.as_deref())),
-                };
-                (backend.name.clone(), made)
-            })
-            .collect();
+        let backends = self.prepare_backends(&config)?;
         let mut sockets = Vec::new();
         let mut requests = Vec::new();
         for listener in &config.listeners {
@@ -173,6 +171,24 @@ impl State {
         let certificates = tls.into_values().map(|tls| tls.certificates).collect();
         let backends = backends.into_values().collect();
         Ok(Prepared { config, listeners, backends, authority, certificates, trusts })
+    }
+
+    /// An unchanged one stays; a changed one keeps what is known of the servers that stay. One with TLS is always made
+    /// anew: the files that it names may have changed.
+    fn prepare_backends(&self, config: &Config) -> Result<HashMap<String, Arc<Backend>>, StartError> {
+        let mut backends = HashMap::new();
+        for backend in &config.backends {
+            let old = self.backends.get(&backend.name).map(|serving| &serving.backend);
+            let made = match (&backend.tls, old) {
+                (None, Some(old)) if old.config() == backend => Arc::clone(old),
+                (tls, old) => {
+                    let tls = tls.as_ref().map(|tls| prepare_backend_tls(&backend.name, tls)).transpose()?;
+                    Arc::new(Backend::new(Arc::clone(backend), tls, old.map(|old| &**old)))
+                }
+            };
+            backends.insert(backend.name.clone(), made);
+        }
+        Ok(backends)
     }
 
     /// The profiles that listeners use.
@@ -282,6 +298,18 @@ fn announced(listener: &Listener, bound: BoundSocket) -> BoundSocket {
         info!(listener = listener.name, %address, channel = "control", "listening");
     }
     bound
+}
+
+fn prepare_backend_tls(name: &str, configured: &BackendTls) -> Result<Arc<BackendProfile>, StartError> {
+    if configured.danger_accept_invalid_certificates {
+        warn!(
+            backend = name,
+            "danger_accept_invalid_certificates: whoever answers for this backend's servers is believed"
+        );
+    }
+    let profile = BackendProfile::new(configured)
+        .map_err(|source| StartError::BackendTls { backend: name.to_owned(), source: Box::new(source) })?;
+    Ok(Arc::new(profile))
 }
 
 type PreparedProfile = (Certificates, Result<Profile, ProfileError>);

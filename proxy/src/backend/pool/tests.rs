@@ -12,7 +12,7 @@ const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
 fn backend(addresses: &[SocketAddr], change: impl FnOnce(&mut config::Backend)) -> Arc<Backend> {
     let mut config = backend_config(addresses);
     change(&mut config);
-    Arc::new(Backend::new(Arc::new(config), None))
+    Arc::new(Backend::new(Arc::new(config), None, None))
 }
 
 async fn connect(attempt: &Attempt) -> Result<ServerConnection, UpstreamFailure> {
@@ -157,7 +157,7 @@ async fn a_reload_keeps_what_is_known_of_servers_that_stay() {
     let mut changed = backend_config(&[other, one]);
     changed.max_sessions = 1;
     changed.balance = config::Balance::First;
-    let new = Arc::new(Backend::new(Arc::new(changed), Some(&old)));
+    let new = Arc::new(Backend::new(Arc::new(changed), None, Some(&old)));
     let [fresh, stayed] = new.servers() else { panic!("two servers") };
     assert!(fresh.is_up() && !fresh.prefers_pasv());
     assert!(!stayed.is_up() && stayed.prefers_pasv() && stayed.sessions() == 1);
@@ -174,7 +174,7 @@ async fn a_lower_limit_holds_for_those_who_wait() {
     let (first, second) = (connect(&old.attempt()).await.unwrap(), connect(&old.attempt()).await.unwrap());
     let mut changed = backend_config(&[address]);
     changed.max_sessions = 1;
-    let new = Arc::new(Backend::new(Arc::new(changed), Some(&old)));
+    let new = Arc::new(Backend::new(Arc::new(changed), None, Some(&old)));
     let third = spawn_connect(&new);
     waiters(&new, 1).await;
     drop(first);
