@@ -5,6 +5,7 @@
 //! they began with.
 
 mod bind;
+mod ports;
 mod prepare;
 
 use std::collections::{BTreeMap, HashMap};

@@ -168,8 +168,9 @@ impl fmt::Display for Refusal {
                         for name in rest {
                             write!(formatter, ", `{name}`")?;
                         }
-                        let name = first.strip_prefix("*.").map(|_| "…").unwrap_or(first);
-                        write!(formatter, ": if this is the right server, write `tls_server_name = \"{name}\"`")
+                        let own = presented.iter().find(|name| !name.starts_with("*."));
+                        let own = own.map_or("a name of these", String::as_str);
+                        write!(formatter, ": if this is the right server, write `tls_server_name = \"{own}\"`")
                     }
                 }
             }

@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use ftpsgate_ftp::codec::LineError;
-use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls};
+use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamData};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -19,6 +19,15 @@ fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
             prop_oneof![Just(RequireTls::Data), Just(RequireTls::Login), Just(RequireTls::No)]
         ),
     ]
+}
+
+fn data() -> impl Strategy<Value = UpstreamData> {
+    prop_oneof![Just(UpstreamData::Passive), Just(UpstreamData::Active)]
+}
+
+/// How the client of a session that is armed has asked for its data connection.
+fn setup() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("EPSV"), Just("PASV"), Just("PORT 192,0,2,7,200,1"), Just("EPRT |1|192.0.2.7|51201|")]
 }
 
 /// What an orderly client, driver and backend do.
@@ -68,8 +77,8 @@ fn depth() -> impl Strategy<Value = Depth> {
 }
 
 /// A session that got so far with orderly peers.
-fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
-    let mut world = World::new(mode, require_tls);
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), data: UpstreamData, setup: &str) -> World {
+    let mut world = World::new(mode, require_tls, data);
     if depth >= Depth::LoggedIn {
         let hello: &[&str] = match mode {
             Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
@@ -82,7 +91,7 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
         }
     }
     if depth >= Depth::Armed {
-        world.say("EPSV");
+        world.say(setup);
         for step in [Step::Report(0, 0), Step::Answer(0), Step::Report(0, 0)] {
             world.step(&step);
         }
@@ -93,7 +102,12 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
         Depth::Uploading => world.say("STOR a"),
     }
     if depth > Depth::Armed {
-        world.step(&Step::Answer(0));
+        // An active backend is told first where to dial.
+        for step in [Step::Report(0, 0), Step::Answer(0), Step::Answer(0)] {
+            if !world.is_relaying() {
+                world.step(&step);
+            }
+        }
         assert!(world.is_relaying());
     }
     world
@@ -106,9 +120,11 @@ proptest! {
     fn everything_holds_whatever_happens(
         depth in depth(),
         listener in listener(),
+        data in data(),
+        setup in setup(),
         steps in vec(any_step(), 0..80),
     ) {
-        let mut world = world_at(depth, listener);
+        let mut world = world_at(depth, listener, data, setup);
         for step in &steps {
             world.step(step);
         }
@@ -124,9 +140,11 @@ proptest! {
     fn orderly_peers_get_every_answer_and_keep_their_session(
         depth in depth(),
         listener in listener(),
+        data in data(),
+        setup in setup(),
         steps in vec(orderly_step(), 0..120),
     ) {
-        let mut world = world_at(depth, listener);
+        let mut world = world_at(depth, listener, data, setup);
         // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
         let mut passes = 0;
         for step in &steps {

@@ -56,10 +56,10 @@ fn listener(table: &Table<'_>) -> ListenerDraft {
         );
     }
     let backend = table.optional("backend", |value, kind| parsed(value, kind, syntax::name));
-    let proxy_protocol_from = proxy_protocol_from(table);
+    let (is_proxied, proxy_protocol_from) = proxy_protocol_from(table);
     let user_at_host = user_at_host(table);
     let (active, active_source_port) = active(table);
-    let (passive_ports, passive) = passive(&table.table("passive"), table.has("proxy_protocol_from"));
+    let (passive_ports, passive) = passive(&table.table("passive"), is_proxied);
     let listener = Listener {
         name: name.value.clone(),
         bind: bind.iter().map(|address| address.value).collect(),
@@ -123,7 +123,8 @@ fn require_tls(table: &Table<'_>, mode: &Located<Mode>) -> RequireTls {
     }
 }
 
-fn proxy_protocol_from(table: &Table<'_>) -> Vec<IpNet> {
+/// Whether anybody is named, rightly or wrongly, and who.
+fn proxy_protocol_from(table: &Table<'_>) -> (bool, Vec<IpNet>) {
     let read = |value: &DeValue<'_>, kind: &Kind| parsed(value, kind, syntax::network);
     let elements = table.elements("proxy_protocol_from");
     let networks: Vec<Located<IpNet>> =
@@ -135,7 +136,7 @@ fn proxy_protocol_from(table: &Table<'_>) -> Vec<IpNet> {
             "write the addresses of your load balancers alone",
         );
     }
-    networks.into_iter().map(|network| network.value).collect()
+    (!elements.is_empty(), networks.into_iter().map(|network| network.value).collect())
 }
 
 fn user_at_host(table: &Table<'_>) -> Vec<Located<AllowedHost>> {

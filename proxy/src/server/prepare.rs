@@ -11,12 +11,12 @@ use ftpsgate_certs::{Authority, Certificates, ClientTrust, Refresh, Store, Trust
 use tracing::{info, warn};
 
 use super::bind::{adopt, bind, is_missing_family};
-use super::{BoundSocket, Inherited, State};
+use super::{BoundSocket, Inherited, State, ports};
 use crate::backend::Backend;
 use crate::config::{
     BackendTls, CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile,
 };
-use crate::data::passive::{BindError, PortRegistry, PortRequest};
+use crate::data::passive::{BindError, PortRegistry, PortUser};
 use crate::service::{Service, ServiceTls};
 use crate::tls::{BackendProfile, BackendProfileError, Profile, ProfileError};
 
@@ -74,7 +74,20 @@ pub enum StartError {
         /// Which.
         listener: String,
     },
-    /// A passive port that cannot be had.
+    /// A port for clients' data connections cannot be used as their source.
+    #[error(
+        "listener `{listener}` cannot use active_source_port = {port}: {source}{hint}",
+        hint = source_port_hint(source)
+    )]
+    SourcePort {
+        /// Which.
+        listener: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// A port for data connections that cannot be had.
     #[error("{0}: {source}", source = .0.error)]
     Ports(#[from] BindError),
     /// A socket was inherited under a name that no listener has.
@@ -83,6 +96,17 @@ pub enum StartError {
         /// Its name.
         name: String,
     },
+}
+
+/// What to do about a source port that may not be used.
+fn source_port_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE and \
+             PrivateUsers=no), or the sysctl net.ipv4.ip_unprivileged_port_start"
+        }
+        _ => "",
+    }
 }
 
 impl State {
@@ -108,13 +132,12 @@ impl State {
                 BoundSocket::New { address, .. } => address.ip(),
                 BoundSocket::Kept | BoundSocket::Taken => asked.ip(),
             });
-            requests.push(PortRequest {
-                listener: listener.name.clone(),
-                addresses: addresses.collect(),
-                ports: listener.passive.ports.clone(),
-            });
+            let addresses: Vec<_> = addresses.collect();
+            ports::check_source_port(listener, &addresses)?;
+            requests.push(ports::passive(listener, addresses));
             sockets.push(bound);
         }
+        requests.extend(config.backends.iter().filter_map(|backend| ports::active(backend)));
         let mut ports = registry.apply(&requests)?;
         let listeners = config
             .listeners
@@ -133,9 +156,14 @@ impl State {
                     listener: Arc::clone(listener),
                     settings: Arc::new(settings),
                     tls,
+                    backend_ports: backends
+                        .iter()
+                        .map(|backend| PortUser::Backend(backend.config().name.clone()))
+                        .map(|user| ports.get(&user).cloned().unwrap_or_default())
+                        .collect(),
                     backends,
                     registry: Arc::clone(registry),
-                    ports: ports.remove(&listener.name).unwrap_or_default(),
+                    ports: ports.remove(&PortUser::Listener(listener.name.clone())).unwrap_or_default(),
                 };
                 PreparedListener { service: Arc::new(service), sockets }
             })

@@ -34,6 +34,9 @@ use store::{KeyExchangeHint, SessionStore};
 mod advice;
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use advice::advice;
 
 /// The TLS of one backend, ready for sessions. Long-lived and shared.

@@ -6,12 +6,16 @@
 mod harness;
 
 mod abort;
+mod active_backend;
+mod active_client;
 mod commands;
 mod deadlines;
 mod endings;
 mod features;
 mod hostile;
 mod login;
+mod mainframe;
+mod modes;
 mod passive;
 mod pipelining;
 mod rename;

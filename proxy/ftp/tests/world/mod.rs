@@ -53,6 +53,9 @@ pub(crate) struct World {
     session: Session,
     clock: Duration,
     require_tls: RequireTls,
+    data: UpstreamData,
+    /// An active backend knows where to dial for the transfer that comes next.
+    is_told: bool,
     is_secure: bool,
     is_closed: bool,
     greeting_due: bool,
@@ -74,7 +77,7 @@ const CANARY: &str = "canary";
 const CANARY_BYTES: &str = "99, 97, 110, 97, 114, 121";
 
 impl World {
-    pub(crate) fn new(mode: Mode, require_tls: RequireTls) -> Self {
+    pub(crate) fn new(mode: Mode, require_tls: RequireTls, data: UpstreamData) -> Self {
         let features = Reply::multiline(211, "Features:", ["UTF8"], "End");
         let settings = Settings {
             listener: "ftps".into(),
@@ -90,12 +93,12 @@ impl World {
             routes: Vec::new(),
             default_backend: Some(0),
             user_at_host: Vec::new(),
-            active: false,
+            active: true,
             backends: vec![Arc::new(UpstreamSettings {
                 name: "legacy".into(),
                 tls: UpstreamTls::Off,
                 protection: Protection::Clear,
-                data: UpstreamData::Passive,
+                data,
                 may_renew: false,
                 tries: 1,
                 connect_timeout: Duration::from_secs(20),
@@ -111,6 +114,8 @@ impl World {
             session: Session::new(Arc::new(settings), client, now),
             clock: Duration::ZERO,
             require_tls,
+            data,
+            is_told: false,
             is_secure: false,
             is_closed: false,
             greeting_due: true,
@@ -287,23 +292,32 @@ impl World {
             Action::SendUpstream(command) => {
                 self.check_tls();
                 assert!(!self.driver.is_handshaking() || command.verb() == Verb::Quit);
+                self.check_told(command.verb());
                 self.transfers_sent += usize::from(client::direction(command.verb()).is_some());
                 self.backend.take(command);
             }
             Action::AbortUpstream(command) => self.backend.take_out_of_turn(command),
-            Action::RenewUpstream
-            | Action::SettleRenewal(_)
-            | Action::SecureUpstream
-            | Action::SetClientAddress(_)
-            | Action::LeaseUpstreamPort => unreachable!("nothing in these settings asks for it"),
+            Action::RenewUpstream | Action::SettleRenewal(_) | Action::SecureUpstream => {
+                unreachable!("nothing in these settings asks for it")
+            }
             Action::LeasePort => self.driver.lease(),
+            Action::SetClientAddress(address) => self.driver.set_client(address),
+            Action::LeaseUpstreamPort => {
+                assert_eq!(self.data, UpstreamData::Active);
+                assert!(self.expected.awaits_transfer(), "a port for the backend, and no transfer");
+                self.driver.lease_upstream();
+            }
             Action::DialBackendData(port) => self.driver.dial(port),
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.driver.discard(),
+            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => {
+                self.is_told = false;
+                self.driver.discard();
+            }
             Action::StartRelay(order) => {
                 assert!(
                     order.protection == Protection::Private || self.require_tls != RequireTls::Data,
                     "data in clear where it must be private"
                 );
+                assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
             Action::FinishDownload => self.driver.finish(),
@@ -311,6 +325,23 @@ impl World {
                 self.is_closed = true;
                 self.driver.discard();
             }
+        }
+    }
+
+    /// PORT and EPRT come right before a transfer command, and before each one where the backend dials.
+    fn check_told(&mut self, verb: Verb) {
+        match verb {
+            Verb::Port | Verb::Eprt => {
+                assert!(self.expected.awaits_transfer(), "{verb:?}, and no transfer");
+                assert!(self.driver.has_upstream_port(), "{verb:?} without a port");
+                self.is_told = true;
+            }
+            Verb::Rest | Verb::Quit => {}
+            _ if client::direction(verb).is_some() => {
+                let is_told = std::mem::take(&mut self.is_told);
+                assert_eq!(is_told, self.data == UpstreamData::Active, "{verb:?}, where to?");
+            }
+            _ => assert!(!self.is_told, "{verb:?} between PORT and its transfer"),
         }
     }
 

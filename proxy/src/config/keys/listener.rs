@@ -41,7 +41,7 @@ pub(in super::super) static LISTENER: Section = Section {
             "backend",
             Kind::Text,
             Depends("the only backend there is; where there are several, none"),
-            "Where sessions go that no [[route]] takes. With none they get 530.",
+            "Where sessions go that no `[[route]]` takes. With none they get 530.",
         ),
         later("intercept", "clients connect to the gateway's own address"),
         key(

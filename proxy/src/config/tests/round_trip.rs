@@ -34,12 +34,15 @@ const EVERY_KEY: &str = r#"
     bind = ["127.0.0.1:0", "[::1]:5"]
     require_tls = "login"
     backend = "one"
+    proxy_protocol_from = ["10.0.0.0/8", "2001:db8::7"]
+    user_at_host = ["*.example.com", "host:2121", "[2001:db8::1]:2121", "::1", "10.0.0.1"]
     login_attempts = 7
     min_rate = "1KiB/s"
     idle_timeout = "1500ms"
     handshake_timeout = "3s"
     login_timeout = "1h"
     data_connect_timeout = "2d"
+    active = "off"
     upload_end = "lenient"
     max_line = "513B"
     max_sessions = 1
@@ -47,22 +50,63 @@ const EVERY_KEY: &str = r#"
     ports = "auto:3"
     peer = "/24"
     advertise = "ftp.example.com"
+    proxy_protocol = true
     advertise_for = [{ from = "10.0.0.0/8", address = "10.1.1.1" }, { from = "::1", address = "10.1.1.2" }]
     [[listener]]
     name = "b"
     mode = "implicit"
     tls = "pärtners"
-    backend = "two"
+    active_source_port = 20
     passive.advertise = "192.0.2.1"
     [[backend]]
     name = "one"
-    servers = ["[2001:db8::1]:2121"]
+    servers = ["[2001:db8::1]:2121", { address = "b", weight = 256 }, { address = "c:990", backup = true }]
+    tls = "explicit"
+    data_tls = "clear"
+    tls_ca = "vendor.pem"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+    tls_server_name = "ftp.vendor.example"
+    tls_min_version = "1.3"
+    tls_max_version = "1.3"
+    danger_accept_invalid_certificates = false
+    tls_client_certificate = { chain = "e", key = "/f" }
+    require_ems = true
+    data = "active"
+    active_ports = "62100-62199"
+    balance = "user-hash"
+    check = { kind = "data", every = "1500ms", fall = 7, rise = 9, user = "m \"x\"", password_file = "pw", path = "/in out" }
+    proxy_protocol = "v2"
+    source = "2001:db8::2"
+    max_sessions = 12
     connect_timeout = "1s"
     reply_timeout = "2s"
     stall_timeout = "3s"
     [[backend]]
     name = "two"
     servers = ["legacy"]
+    tls = "implicit"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+    check = { kind = "login", user = "m", password_file = "$CREDENTIALS_DIRECTORY/pw" }
+    proxy_protocol = "v2+data"
+    [[backend]]
+    name = "three"
+    servers = ["third"]
+    tls = "explicit"
+    tls_ca = "system"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+    check = "off"
+    [[route]]
+    users = ["acme-*", "{a,b}\\\\"]
+    sni = ["acme.example.com"]
+    hosts = ["*.example.com"]
+    from = ["203.0.113.0/24", "::1"]
+    certificates = ["CN=acme-*"]
+    listeners = ["a", "b"]
+    rewrite_user = "acme"
+    backend = "two"
+    [[route]]
+    listeners = ["b"]
+    backend = "three"
 "#;
 
 fn again(config: &Config) -> Config {
@@ -87,7 +131,6 @@ fn every_key_of_this_version_is_shown() {
     let mut keys = BTreeSet::new();
     collect(&toml::Value::Table(table), &mut keys);
     for key in Section::all().into_iter().flat_map(|section| section.keys).filter(|key| !key.is_later()) {
-        // A server is shown in its short form.
         assert!(keys.contains(key.name), "`{}` is not shown:\n{shown}", key.name);
     }
 }
@@ -141,7 +184,7 @@ proptest! {
         profile.data_resumption = words.2;
         profile.require_ems = words.3;
         let listener = Arc::make_mut(&mut config.listeners[0]);
-        listener.backend = name.clone();
+        listener.backend = Some(name.clone());
         listener.name = name;
         listener.idle_timeout = duration(2);
         listener.handshake_timeout = duration(3);

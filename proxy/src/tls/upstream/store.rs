@@ -51,6 +51,11 @@ impl SessionStore {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn tickets_kept(&self) -> usize {
+        self.kept().tls13.len()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
