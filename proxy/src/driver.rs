@@ -197,7 +197,7 @@ impl Driver {
 
     fn tell_of_server(&mut self, event: UpstreamEvent, now: Now) {
         match event {
-            UpstreamEvent::Connected(info) => self.session.handle_upstream_connected(info, now),
+            UpstreamEvent::Connected(info) => self.session.handle_upstream_connected(info),
             UpstreamEvent::Secured => self.session.handle_upstream_secured(now),
             UpstreamEvent::Failed(failure) => self.session.handle_upstream_failed(failure, now),
             UpstreamEvent::Reply(Some(Ok(reply))) => self.session.handle_reply(reply, now),

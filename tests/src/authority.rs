@@ -16,10 +16,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 /// Who signs certificates.
 #[derive(Debug)]
 pub struct Authority {
+    folder: TempDir,
     root: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -44,7 +46,9 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("the system has randomness");
         let root = params.self_signed(&key).expect("the parameters are complete").pem();
-        Self { root, issuer: Issuer::new(params, key) }
+        let folder = tempfile::Builder::new().prefix("ftpsgate-ca-").tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("ca.pem"), &root).expect("the folder can be written");
+        Self { folder, root, issuer: Issuer::new(params, key) }
     }
 
     /// The root certificate, PEM.
@@ -52,15 +56,18 @@ impl Authority {
         &self.root
     }
 
-    /// Writes the root into a folder, for `tls_ca` and `client_ca`.
+    /// The file of the root, for `tls_ca` and `client_ca`; it goes with the authority.
+    pub fn root_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// Puts a certificate and its key into files that go with the authority; their paths.
     ///
     /// # Panics
     ///
     /// If the folder cannot be written.
-    pub fn write_root(&self, folder: &Path) -> PathBuf {
-        let file = folder.join("ca.pem");
-        fs::write(&file, &self.root).expect("the folder can be written");
-        file
+    pub fn files(&self, identity: &Identity, name: &str) -> (PathBuf, PathBuf) {
+        identity.write(self.folder.path(), name)
     }
 
     /// A server's certificate for 127.0.0.1, ::1 and `localhost`.

@@ -163,6 +163,7 @@ mod direct {
                     let stranger = client.tls().forgetful();
                     // Some refuse within the handshake, and some behind it.
                     let _ = data.start_tls(&stranger);
+                    drop(data);
                     assert!(client.reply().code >= 400, "{kind} {tls:?} demands resumption");
                 }
             }

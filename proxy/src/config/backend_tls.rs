@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use ftpsgate_certs::Pin;
+
 use super::choice::DataTls;
 use super::document::{Basis, Located};
 use super::model::{BackendCa, BackendTls, BackendTlsMode, CertificatePair, TlsVersion};
-use super::pin::{self, Pin};
 use super::syntax;
-use super::table::Table;
+use super::table::{Read, Table};
 use super::value::{boolean, choice, parsed, path};
 
 /// Reads the keys that say how servers are spoken to; `None` for plain FTP.
@@ -63,7 +64,7 @@ fn versions(table: &Table<'_>) -> (TlsVersion, TlsVersion) {
     (min_version.value, max_version.value)
 }
 
-fn pins(table: &Table<'_>) -> Vec<Pin> {
+fn pins(table: &Table<'_>) -> Vec<[u8; 32]> {
     let elements = table.elements("tls_pin");
     if elements.is_empty() && table.is_array("tls_pin") {
         table.document.error(
@@ -73,10 +74,9 @@ fn pins(table: &Table<'_>) -> Vec<Pin> {
             "write the pins of the servers' keys, or leave the key out to trust authorities alone",
         );
     }
-    let pins = elements.iter().filter_map(|element| {
-        table.element("tls_pin", element, |value, kind| parsed(value, kind, pin::parse))
-    });
-    pins.map(|pin| pin.value).collect()
+    let read: Read<Pin> = |value, kind| parsed(value, kind, syntax::pin);
+    let pins = elements.iter().filter_map(|element| table.element("tls_pin", element, read));
+    pins.map(|pin| *pin.value.as_bytes()).collect()
 }
 
 fn ca(table: &Table<'_>, is_pinned: bool) -> BackendCa {
@@ -89,22 +89,31 @@ fn ca(table: &Table<'_>, is_pinned: bool) -> BackendCa {
 }
 
 fn danger(table: &Table<'_>, mode: Option<BackendTlsMode>) -> bool {
-    let name = "danger_accept_invalid_certificates";
-    let danger = table.read(name, boolean);
+    let danger = table.read(DANGER, boolean);
     if !danger.value || mode.is_none() {
         return danger.value;
     }
-    table.document.warning(
-        &danger.span,
-        "any certificate is taken: whoever sits between the gateway and its servers can read and change everything",
-        "pin the servers' keys with `tls_pin`, or name their authority with `tls_ca`, and remove this key",
-    );
-    for other in ["tls_ca", "tls_pin"].into_iter().filter(|other| table.has(other)) {
+    if table.has("tls_pin") {
         table.document.doubt(
-            &table.span_of(other),
-            format!("`{other}` has no effect while any certificate is taken"),
-            format!("remove `{name}`"),
-            (&danger.span, "any certificate is taken"),
+            &danger.span,
+            format!("`{DANGER}` does nothing beside `tls_pin`: the pins hold all the same"),
+            "remove it; pins alone replace authority, name and dates",
+            (&table.span_of("tls_pin"), "the pins"),
+        );
+    } else {
+        table.document.warning(
+            &danger.span,
+            "any certificate is taken: whoever sits between the gateway and its servers can read and change \
+             everything",
+            "pin the servers' keys with `tls_pin`, or name their authority with `tls_ca`, and remove this key",
+        );
+    }
+    if table.has("tls_ca") {
+        table.document.doubt(
+            &table.span_of("tls_ca"),
+            format!("`tls_ca` has no effect beside `{DANGER}`"),
+            format!("remove `{DANGER}`"),
+            (&danger.span, "authorities are not asked"),
         );
     }
     danger.value
@@ -124,6 +133,8 @@ fn client_certificate(table: &Table<'_>) -> Option<CertificatePair> {
 /// The word of `tls_ca` that is no path.
 pub(super) const SYSTEM: &str = "system";
 
+const DANGER: &str = "danger_accept_invalid_certificates";
+
 /// The keys that matter under TLS alone.
 const KEYS: [&str; 9] = [
     "data_tls",
@@ -132,7 +143,7 @@ const KEYS: [&str; 9] = [
     "tls_server_name",
     "tls_min_version",
     "tls_max_version",
-    "danger_accept_invalid_certificates",
+    DANGER,
     "tls_client_certificate",
     "require_ems",
 ];

@@ -4,7 +4,7 @@
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
 //! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`)
-//! reads values with `value`, `syntax`, `pattern`, `pin`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
+//! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
 mod backend;
@@ -20,7 +20,6 @@ mod listener;
 mod load;
 mod model;
 mod pattern;
-mod pin;
 mod quick;
 mod reference;
 mod route;

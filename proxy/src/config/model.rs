@@ -305,7 +305,7 @@ pub struct BackendTls {
     pub min_version: TlsVersion,
     /// Highest version offered.
     pub max_version: TlsVersion,
-    /// Any certificate is taken.
+    /// Any certificate is taken whose key is one of the pins, if there are pins.
     pub danger_accept_invalid_certificates: bool,
     /// What is shown to servers that ask.
     pub client_certificate: Option<CertificatePair>,

@@ -286,6 +286,16 @@ mod tests {
         assert_eq!(listener["login_attempts"]["minimum"], json!(1));
         assert_eq!(listener["idle_timeout"]["default"], json!("5m"));
         assert_eq!(listener["intercept"], Value::Null);
+        assert_eq!(listener["user_at_host"]["oneOf"][0], json!({ "const": "off" }));
+        let backend = &schema["properties"]["backend"]["items"]["properties"];
+        assert_eq!(backend["tls"]["enum"], json!(["off", "explicit", "implicit"]));
+        assert_eq!(backend["paths"], Value::Null);
+        let server = &backend["servers"]["items"]["oneOf"][1];
+        assert_eq!(server["properties"]["weight"]["maximum"], json!(256));
+        let check = &backend["check"]["oneOf"];
+        assert_eq!(check[0]["enum"][5], json!("data"));
+        assert_eq!(check[1]["properties"]["every"]["default"], json!("10s"));
+        assert_eq!(schema["properties"]["route"]["items"]["properties"]["users"]["type"], json!("array"));
         assert_eq!(schema["properties"]["backend"]["items"]["required"], json!(["servers"]));
         assert_eq!(schema["required"], json!(["listener", "backend"]));
     }

@@ -4,6 +4,7 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use ftpsgate_certs::Pin;
 use ftpsgate_policies::Glob;
 use ftpsgate_policies::route::{AllowedHost, Route};
 use serde_json::{Map, Value as Json};
@@ -16,7 +17,6 @@ use super::model::{
     Advertise, Backend, BackendCa, BackendData, BackendTls, CertificatePair, Check, CheckKind, CheckLogin,
     Config, Gateway, Listener, Passive, PassivePeer, PassivePorts, Server, TlsProfile,
 };
-use super::pin;
 use super::units::{format_duration, format_rate, format_size};
 
 /// A configuration as TOML.
@@ -287,7 +287,7 @@ fn backend_tls(tls: &BackendTls) -> Vec<Entry> {
         BackendCa::PinsAlone => {}
     }
     if !tls.pins.is_empty() {
-        let pins: Vec<Value> = tls.pins.iter().map(|pin| pin::format(pin).into()).collect();
+        let pins: Vec<Value> = tls.pins.iter().map(|pin| Pin::from(*pin).to_string().into()).collect();
         entries.push(entry("tls_pin", pins));
     }
     entries.extend(tls.server_name.as_deref().map(|name| entry("tls_server_name", name)));

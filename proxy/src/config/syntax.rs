@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use ftpsgate_certs::Pin;
 use ipnet::IpNet;
 
 use super::model::{Advertise, PassivePeer, PassivePorts, ServerAddress};
@@ -281,6 +282,20 @@ pub(super) fn certificate_name(text: &str) -> Result<String, SyntaxError> {
         Ok(address) => Ok(address.to_string()),
         Err(_) => check_host(text).map(|()| text.to_owned()),
     }
+}
+
+/// Reads `sha256/` and a digest in Base64.
+pub(super) fn pin(text: &str) -> Result<Pin, SyntaxError> {
+    text.parse().map_err(|_| {
+        SyntaxError::new(
+            format!(
+                "{} is not a pin: it is `sha256/` and the 44 characters of Base64 that name a key",
+                quoted(text)
+            ),
+            "`openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 \
+             -binary | openssl base64` prints those of a certificate",
+        )
+    })
 }
 
 /// Reads a user name that the gateway sends to servers.

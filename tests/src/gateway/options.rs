@@ -33,7 +33,7 @@ pub struct ListenerOptions {
 impl GatewayOptions {
     /// A gateway in front of one backend, so far without a listener.
     pub fn new(server: SocketAddr) -> Self {
-        Self { servers: vec![server.to_string()], ..Self::default() }
+        Self { servers: vec![format!("\"{server}\"")], ..Self::default() }
     }
 
     /// The usual gateway: one listener on 127.0.0.1, named `explicit`.
@@ -91,9 +91,9 @@ impl GatewayOptions {
         self
     }
 
-    /// Gives the backend more servers.
-    pub fn server(mut self, server: SocketAddr) -> Self {
-        self.servers.push(server.to_string());
+    /// Gives the backend these servers instead, each in the words of `servers`.
+    pub fn servers(mut self, servers: &[String]) -> Self {
+        self.servers = servers.to_vec();
         self
     }
 
@@ -147,7 +147,6 @@ impl GatewayOptions {
         }
         let mut text = String::new();
         let state = directory.join("state");
-        let servers: Vec<String> = self.servers.iter().map(|server| format!("{server:?}")).collect();
         let written = (|| {
             write!(text, "[gateway]\nstate_dir = {:?}\n{}", state.display().to_string(), self.gateway)?;
             write!(text, "[tls.default]\n{}", self.tls)?;
@@ -156,7 +155,7 @@ impl GatewayOptions {
                 write!(text, "bind = [{:?}]\n{}", listener.bind, listener.keys)?;
                 write!(text, "[listener.passive]\nports = \"auto:10\"\n{}", listener.passive)?;
             }
-            write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", servers.join(", "))?;
+            write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", self.servers.join(", "))?;
             write!(text, "{}{}", with_check(&self.backend), self.extra)
         })();
         written.expect("a String takes everything");

@@ -54,6 +54,15 @@ pub(super) fn behave(session: &mut ScriptedSession, verb: &str, argument: &[u8])
             let removed = session.shared.script.files_locked().remove(argument).is_some();
             session.reply(if removed { "250 Deleted" } else { "550 No such file" })?;
         }
+        "PWD" | "XPWD" => {
+            let line = [b"257 \"", session.folder.as_slice(), b"\" is current\r\n"].concat();
+            session.send(&line)?;
+        }
+        "CWD" | "CDUP" => {
+            let target = if verb == "CDUP" { b".." } else { argument };
+            session.folder = moved(&session.folder, target);
+            session.reply("250 Moved")?;
+        }
         "RNFR" => {
             session.rename_from = Some(argument.to_vec());
             session.reply("350 To what?")?;
@@ -70,14 +79,10 @@ pub(super) fn behave(session: &mut ScriptedSession, verb: &str, argument: &[u8])
 }
 
 /// Verbs whose answer is always the same.
-const CONSTANT: [(&str, &str); 24] = [
+const CONSTANT: [(&str, &str); 20] = [
     ("USER", "331 Password, please"),
     ("PASS", "230 Welcome"),
     ("ACCT", "202 Superfluous"),
-    ("PWD", "257 \"/\" is current"),
-    ("XPWD", "257 \"/\" is current"),
-    ("CWD", "250 Moved"),
-    ("CDUP", "250 Moved"),
     ("TYPE", "200 Type set"),
     ("MODE", "200 Mode set"),
     ("STRU", "200 Structure set"),
@@ -96,6 +101,20 @@ const CONSTANT: [(&str, &str); 24] = [
     ("MFMT", "213 Modified"),
     ("ABOR", "226 Nothing to abort"),
 ];
+
+/// Where a path leads from a folder.
+fn moved(folder: &[u8], path: &[u8]) -> Vec<u8> {
+    let from = if path.starts_with(b"/") { b"" } else { folder };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|&byte| byte == b'/').chain(path.split(|&byte| byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    [b"/", parts.join(&b'/').as_slice()].concat()
+}
 
 fn file(session: &ScriptedSession, name: &[u8]) -> Option<Vec<u8>> {
     session.shared.script.files_locked().get(name).cloned()

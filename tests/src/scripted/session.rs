@@ -53,6 +53,8 @@ pub struct ScriptedSession {
     early: Option<Vec<Vec<u8>>>,
     /// Whether the gateway only asks for features here, before any client does: that is no session of a client's.
     is_probe: bool,
+    /// What PWD says; files do not care.
+    pub(super) folder: Vec<u8>,
     pub(super) restart: usize,
     pub(super) rename_from: Option<Vec<u8>>,
     pub(super) shared: Arc<Shared>,
@@ -70,6 +72,7 @@ impl ScriptedSession {
             is_upload: false,
             early: Some(Vec::new()),
             is_probe: false,
+            folder: b"/".to_vec(),
             restart: 0,
             rename_from: None,
             shared: Arc::clone(&shared),
@@ -144,6 +147,11 @@ impl ScriptedSession {
         let port = listener.local_addr()?.port();
         self.data = Some(DataPlan::Passive(listener));
         Ok(port)
+    }
+
+    /// Closes the last port that was opened.
+    pub fn close_port(&mut self) {
+        self.data = None;
     }
 
     /// Will connect to the gateway for the next data connection.

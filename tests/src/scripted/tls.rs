@@ -89,6 +89,11 @@ impl ScriptTls {
         Self { client_root: Some(authority.root_pem().to_owned()), ..self }
     }
 
+    /// Whether TLS begins with the first byte.
+    pub fn is_implicit(&self) -> bool {
+        self.is_implicit
+    }
+
     /// What the server shows.
     pub fn shown(&self) -> &Identity {
         &self.identity

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use crate::codec::address::Family;
-use crate::codec::{Arity, CommandError, LineError, Reply, Verb};
+use crate::codec::{Arity, CommandError, LineError, Protection, Reply, Verb};
 
 use super::event::{PortError, RelayEnd};
+use super::settings::{UpstreamSettings, UpstreamTls};
 
 pub(super) fn line_error(error: LineError) -> Reply {
     match error {
@@ -87,9 +88,16 @@ pub(super) fn help() -> Reply {
     Reply::multiline(214, "Commands known here:", rows, "End")
 }
 
-/// STAT without a path.
-pub(super) fn status(user: Option<&[u8]>, client: IpAddr, is_secure: bool, private: bool) -> Reply {
+/// STAT without a path, after the login.
+pub(super) fn status(
+    user: Option<&[u8]>,
+    client: IpAddr,
+    is_secure: bool,
+    protection: Protection,
+    server: &UpstreamSettings,
+) -> Reply {
     let yes = |flag: bool| if flag { "TLS" } else { "clear" };
+    let data = |protection| yes(protection == Protection::Private);
     let user =
         user.map_or_else(|| "not logged in".into(), |user| format!("logged in as {}", user.escape_ascii()));
     Reply::multiline(
@@ -98,7 +106,13 @@ pub(super) fn status(user: Option<&[u8]>, client: IpAddr, is_secure: bool, priva
         [
             format!(" Connected from {client}"),
             format!(" {user}"),
-            format!(" Control connection: {}; data connections: {}", yes(is_secure), yes(private)),
+            format!(" Control connection: {}; data connections: {}", yes(is_secure), data(protection)),
+            format!(
+                " To {}: control connection: {}; data connections: {}",
+                server.name,
+                yes(server.tls != UpstreamTls::Off),
+                data(server.protection)
+            ),
         ],
         "End",
     )

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::codec::parameter::{self, Parameter};
-use crate::codec::{Command, FeatureSet, Kind, Protection, Reply, Verb, address, features};
+use crate::codec::{Command, FeatureSet, Kind, Reply, Verb, address, features};
 
 use super::answers;
 use super::client_data::ParseAddress;
@@ -185,7 +185,8 @@ impl Session {
                     self.user(),
                     self.client.address,
                     self.security.is_secure(),
-                    self.security.protection() == Protection::Private,
+                    self.security.protection(),
+                    self.upstream_settings(),
                 );
                 self.answer(Verb::Stat, reply);
             }
@@ -213,6 +214,7 @@ impl Session {
     pub(super) fn forward(&mut self, command: Command, now: Now) {
         if self.permit(&command).is_some() {
             let verb = command.verb();
+            self.note_command(&command);
             self.send(command, Expecting::Forwarded(verb), now);
         }
     }
@@ -222,6 +224,7 @@ impl Session {
             // Slow commands of some servers announce themselves; the final reply is what counts.
             return self.expect_more(Expecting::Forwarded(verb), now);
         }
+        self.note_reply(&reply);
         self.answer(verb, reply);
     }
 
@@ -275,6 +278,9 @@ impl Session {
         }
         if self.settings.mode != Mode::Plain {
             own.extend(["AUTH TLS", "PBSZ", "PROT"]);
+        }
+        if self.settings.active {
+            own.push("EPRT");
         }
         features::compose(&own, backend)
     }

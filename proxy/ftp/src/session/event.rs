@@ -27,11 +27,13 @@ pub enum Action {
     /// Handshake at once (implicit listeners). Answered like an upgrade.
     AcceptTls,
     /// Choose a server that was not tried yet and dial it, with everything up to (not with) its 220: PROXY header,
-    /// implicit TLS. A connection that was there is dropped; it has failed. Answered by `handle_upstream_connected` or
+    /// implicit TLS. A connection or dial that was there is dropped: it has failed, unless it was for another backend
+    /// or server; a USER that leads elsewhere begins anew. Answered by `handle_upstream_connected` or
     /// `handle_upstream_failed`.
     ConnectUpstream(Destination),
     /// Dial the present server once more, beside the present connection. Answered like `ConnectUpstream`; from
-    /// `handle_upstream_connected` on the new connection is the one that is spoken to.
+    /// `handle_upstream_connected` on the new connection is the one that is spoken to, and nothing is heard of the old
+    /// one until the renewal is settled. Its tickets are told before the reply that they came with.
     RenewUpstream,
     /// The renewal is over. `true`: the old connection is let go of. `false`: the new one is, if there is one, and the
     /// old one is spoken to again.

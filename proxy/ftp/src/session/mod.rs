@@ -1,7 +1,7 @@
 //! The state machine of one session: what clients, servers and clocks do goes in, what is to be done comes out.
 //!
 //! ```text
-//! ExpectAuth ──AUTH──▶ Handshake ──▶ ExpectUser ──USER──▶ ConnectUpstream ──220──▶ UpstreamUser
+//! ExpectAuth ──AUTH──▶ Handshake ──▶ ExpectUser ──USER──▶ ConnectUpstream ─────▶ UpstreamUser
 //!     │  (clear text, where it is allowed) ──USER──▶──┘                               │331
 //!     │                              ▲                                                ▼
 //!     │                              ╰──530── UpstreamPassword ◀──PASS── ExpectPassword
@@ -9,6 +9,9 @@
 //!   Closed ◀── any state                            ▼
 //!                      Ready: Idle ─▶ Setup ─▶ Opening ─▶ Relaying ─▶ Completing ─▶ Idle
 //!                                                             ╰▶ Failing, Aborting ──▶ Idle
+//!
+//! ConnectUpstream:   Connection ─▶ Greeting ─▶ Auth ─▶ Tls ─▶ Pbsz ─▶ Prot; after a failure at the next server
+//! Renewal, in Setup: Directory ─▶ Dial ─▶ Login: as above, then User ─▶ Password ─▶ Replay; after a failure Idle
 //! ```
 //!
 //! The driver calls `handle_*` with what has happened, then takes [`Session::poll_action`] and
@@ -24,10 +27,12 @@ mod authorize;
 mod backend_data;
 mod client_data;
 mod commands;
+mod connect;
 mod event;
 mod login;
 mod queue;
 mod renewal;
+mod route;
 mod security;
 mod settings;
 mod setup;
@@ -47,7 +52,10 @@ use ftpsgate_policies::{Permit, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
+use connect::Debts;
 use queue::{Entry, Queue};
+use renewal::{Credentials, Renewal};
+use route::Routed;
 use security::Security;
 use state::{Expecting, Phase};
 use timers::{Timer, Timers};
@@ -68,6 +76,14 @@ pub struct Session {
     /// Where the last USER is to go.
     routed: Option<Routed>,
     upstream: Option<UpstreamInfo>,
+    /// Of that connection.
+    debts: Debts,
+    tickets: DataTickets,
+    /// Where the backend allows it: what a fresh login takes.
+    credentials: Option<Box<Credentials>>,
+    renewal: Option<Box<Renewal>>,
+    /// What HOST named.
+    host: Option<String>,
     transfer: Transfer,
     /// REST, held until its transfer command.
     restart: Option<Command>,
@@ -78,6 +94,8 @@ pub struct Session {
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// Times that USER led to another destination than before.
+    destinations: u32,
     /// Replies of the backend that announced another, one after the other.
     preliminaries: u32,
     long_lines: u32,
@@ -107,12 +125,18 @@ impl Session {
             expecting: Expecting::Nothing,
             routed: None,
             upstream: None,
+            debts: Debts::default(),
+            tickets: DataTickets::Available,
+            credentials: None,
+            renewal: None,
+            host: None,
             transfer: Transfer::Idle,
             restart: None,
             rename_from: None,
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            destinations: 0,
             preliminaries: 0,
             long_lines: 0,
             draining: false,
@@ -255,7 +279,7 @@ impl Session {
             return;
         }
         let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
-        if is_aborted || (self.transfer.is_running() && !self.queue.has(Verb::Quit)) {
+        if is_aborted || (self.transfer.is_asked_for() && !self.queue.has(Verb::Quit)) {
             return self.handle_downstream_closed(now);
         }
         self.ended = true;
@@ -272,12 +296,6 @@ impl Session {
         self.close(CloseReason::ClientGone, None);
     }
 
-    /// The TLS handshake with the server stands.
-    pub fn handle_upstream_secured(&mut self, _now: Now) {}
-
-    /// Whether the next data connection to the backend can prove where it belongs; to be told before anything else,
-    /// whenever it changes.
-    pub fn handle_data_tickets(&mut self, _tickets: DataTickets) {}
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
@@ -325,7 +343,7 @@ impl Session {
 
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_running() && self.queue.has(Verb::Abor) {
+        if self.transfer.is_asked_for() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
@@ -472,18 +490,13 @@ impl Session {
         }
         self.phase = Phase::Closed;
         self.transfer = Transfer::Idle;
+        self.renewal = None;
+        self.credentials = None;
         self.queue.clear();
         self.timers.clear_all();
         self.facts.push_back(Fact::Closed(reason));
         self.actions.push_back(Action::Close);
     }
-}
-
-/// Where a session goes.
-#[derive(Debug)]
-struct Routed {
-    settings: Arc<UpstreamSettings>,
-    destination: Destination,
 }
 
 /// A line that was begun must end.

@@ -62,7 +62,7 @@ impl Running {
 }
 
 impl Transfer {
-    /// Whether a transfer command has not had its final reply.
+    /// Whether a transfer command was sent to the backend, and has not had its final reply.
     pub(super) fn is_running(&self) -> bool {
         match self {
             Self::Opening { .. }
@@ -71,6 +71,20 @@ impl Transfer {
             | Self::Finishing { .. }
             | Self::Failing { .. } => true,
             Self::Idle | Self::Setup(_) | Self::Aborting(_) => false,
+        }
+    }
+
+    /// Whether a transfer command has had no final reply, be it sent to the backend or not.
+    pub(super) fn is_asked_for(&self) -> bool {
+        match self {
+            Self::Setup(setup) => setup.waiting.is_some(),
+            Self::Idle
+            | Self::Opening { .. }
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => self.is_running(),
         }
     }
 

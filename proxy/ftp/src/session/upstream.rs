@@ -4,7 +4,8 @@ use crate::codec::{Command, Kind, Reply, ReplyError};
 
 use super::Session;
 use super::answers;
-use super::event::{Action, CloseReason, Fact, Now, Violation};
+use super::event::{Action, CloseReason, Fact, Now, UpstreamFailure, Violation};
+use super::settings::UpstreamSettings;
 use super::state::{Expecting, Phase};
 use super::timers::Timer;
 use super::transfer::Transfer;
@@ -22,15 +23,17 @@ impl Session {
         if self.preliminaries > PRELIMINARIES_MAX {
             return self.violate_upstream(Violation::MalformedReply, now);
         }
-        // These two have one deadline for all replies that may come.
-        let is_under_way = matches!(self.transfer, Transfer::Aborting(_))
-            || matches!(self.expecting, Expecting::Greeting { .. });
-        if !is_under_way {
+        if !self.has_one_deadline() {
             self.timers.clear(Timer::Reply);
         }
         match std::mem::replace(&mut self.expecting, Expecting::Nothing) {
-            Expecting::Nothing => return self.violate_upstream(Violation::UnsolicitedReply, now),
-            Expecting::Greeting { user } => self.handle_greeting(user, reply, now),
+            Expecting::Nothing | Expecting::Connection | Expecting::Tls => {
+                return self.violate_upstream(Violation::UnsolicitedReply, now);
+            }
+            Expecting::Greeting => self.handle_greeting(&reply, now),
+            Expecting::Auth => self.handle_auth_reply(&reply, now),
+            Expecting::Pbsz { login } => self.handle_pbsz_reply(login, &reply, now),
+            Expecting::Prot { login } => self.handle_prot_reply(login, &reply, now),
             Expecting::User => self.handle_user_reply(reply, now),
             Expecting::Password => self.handle_password_reply(reply, now),
             Expecting::Utf8 { login } => self.handle_utf8_reply(login, reply, now),
@@ -43,6 +46,7 @@ impl Session {
             Expecting::Pasv => self.handle_pasv_reply(reply, now),
             Expecting::Port { address } => self.handle_port_reply(address, reply, now),
             Expecting::Eprt => self.handle_eprt_reply(reply, now),
+            Expecting::Renewal(asked) => self.handle_renewal_reply(asked, reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
         }
         self.advance(now);
@@ -63,10 +67,8 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let reason =
-            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
-        self.fail_transfer(now);
-        self.close(reason, Some(answers::closing("The server closed the connection")));
+        let reply = answers::closing("The server closed the connection");
+        self.lose_upstream(CloseReason::BackendGone, reply, now);
     }
 
     /// Sends a command to the backend; its reply is due within the reply timeout.
@@ -78,8 +80,20 @@ impl Session {
     /// Waits on for the same exchange's next reply.
     pub(super) fn expect_more(&mut self, expecting: Expecting, now: Now) {
         self.expecting = expecting;
-        let routed = self.routed.as_ref().expect("who talks to a server was routed there");
-        self.timers.set(Timer::Reply, now.monotonic + routed.settings.reply_timeout);
+        if !self.has_one_deadline() {
+            self.timers.set(Timer::Reply, now.monotonic + self.upstream_settings().reply_timeout);
+        }
+    }
+
+    /// Whether all the replies that may come have one deadline, which is set already.
+    fn has_one_deadline(&self) -> bool {
+        matches!(self.transfer, Transfer::Aborting(_))
+            || self.phase == Phase::ConnectUpstream
+            || self.is_renewing()
+    }
+
+    pub(super) fn upstream_settings(&self) -> &UpstreamSettings {
+        &self.routed.as_ref().expect("who talks to a server was routed there").settings
     }
 
     /// The backend broke a rule that nobody can go on after.
@@ -88,34 +102,39 @@ impl Session {
             return;
         }
         self.facts.push_back(Fact::Violation(violation));
-        self.fail_transfer(now);
         let reply = answers::closing("The server does not follow the protocol");
-        self.close(CloseReason::BackendViolation(violation), Some(reply));
+        self.lose_upstream(CloseReason::BackendViolation(violation), reply, now);
+    }
+
+    /// The connection that is spoken to serves no longer. While it is being made, another may.
+    fn lose_upstream(&mut self, reason: CloseReason, reply: Reply, now: Now) {
+        if self.is_connecting() {
+            return self.fail_connection(UpstreamFailure::Unreachable, now);
+        }
+        self.fail_transfer(now);
+        self.close(reason, Some(reply));
     }
 
     pub(super) fn handle_reply_timeout(&mut self, now: Now) {
-        let (reason, text) = if self.is_connecting() {
-            (CloseReason::BackendUnavailable, "The server is not available")
-        } else if matches!(self.transfer, Transfer::Aborting(_)) {
-            (CloseReason::NotResynchronised, "The server does not answer")
-        } else {
-            (CloseReason::BackendTimeout, "The server does not answer")
+        if self.is_renewal_dialled() {
+            return self.fail_renewal(now);
+        }
+        let reason = match self.transfer {
+            Transfer::Aborting(_) => CloseReason::NotResynchronised,
+            Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Opening { .. }
+            | Transfer::Relaying { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. } => CloseReason::BackendTimeout,
         };
-        self.fail_transfer(now);
-        self.close(reason, Some(answers::closing(text)));
-    }
-
-    /// Whether the backend has not greeted yet.
-    fn is_connecting(&self) -> bool {
-        self.phase == Phase::ConnectUpstream
+        self.lose_upstream(reason, answers::closing("The server does not answer"), now);
     }
 
     /// 421 may come at any time (RFC 959 §5.4).
     fn handle_goodbye(&mut self, reply: Reply, now: Now) {
-        let reason =
-            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
-        self.fail_transfer(now);
-        self.close(reason, Some(reply));
+        self.lose_upstream(CloseReason::BackendGone, reply, now);
     }
 }
 

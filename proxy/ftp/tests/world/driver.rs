@@ -237,7 +237,7 @@ impl Driver {
                     let server = SocketAddr::from(([198, 51, 100, 3], 21));
                     session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
                 } else {
-                    session.handle_upstream_failed(UpstreamFailure::NoServer);
+                    session.handle_upstream_failed(UpstreamFailure::NoServer, now);
                 }
             }
             Report::Leased => {

@@ -44,7 +44,7 @@ pub(in super::super) static BACKEND: Section = Section {
             "tls_pin",
             Kind::List(&Kind::Syntax(
                 "a pin such as \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"",
-                r"^sha256/[A-Za-z0-9+/]{43}=?$",
+                r"^sha256/[A-Za-z0-9+/]{43}=$",
             )),
             Absent,
             "Public keys that the servers may have, for certificates that no authority signed. Pins alone replace \

@@ -45,6 +45,16 @@ fn the_minimal_configuration_is_the_one_of_the_guide() {
 }
 
 #[test]
+fn the_pieces_of_the_guide_are_one_configuration() {
+    let pieces = CONFIGURATION.split("```toml\n").skip(1);
+    let pieces: Vec<_> = pieces.filter_map(|rest| rest.split_once("```")).map(|(piece, _)| piece).collect();
+    assert_eq!(pieces.len(), 5);
+    let config = right(&pieces.concat()).config;
+    assert_eq!((config.backends.len(), config.routes.len()), (3, 3));
+    assert!(matches!(config.backends[2].check.kind, CheckKind::Data(_)));
+}
+
+#[test]
 fn the_reference_lists_the_keys_of_this_version() {
     let (before, rest) = CONFIGURATION.split_once(BEGINS).expect("the guide has a place for the reference");
     let (reference, after) = rest.split_once(ENDS).expect("the reference ends");

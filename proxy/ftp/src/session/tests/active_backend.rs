@@ -221,19 +221,14 @@ fn a_setup_that_is_replaced_was_never_told() {
 
 #[test]
 fn abort_while_the_backend_is_told() {
-    for step in ["lease upstream", "told"] {
-        let mut wire = leasing("RETR a");
-        if step == "told" {
-            wire.play("lease upstream 198.51.100.9:62000\nB> PORT 198,51,100,9,242,48\nC> ABOR");
-        } else {
-            wire.play("C> ABOR\nlease upstream 198.51.100.9:62000\nB> PORT 198,51,100,9,242,48");
-        }
-        wire.play("B< 200 ok\nB> RETR a\n* cancel\nC< 426 …\nB>! ABOR\nB< 426 x\nB< 226 x\nC< 226 …");
+    leasing("STOR a").play("C> ABOR\n* discard\nC< 426 …\nC< 226 …\nlease upstream 198.51.100.9:62000");
+    for reply in ["200 ok", "500 PORT?", "425 no"] {
+        let mut wire = told("STOR a");
+        wire.play(&format!("C> ABOR\n* discard\nC< 426 …\nC> PWD\nB< {reply}\nC< 226 …\nB> PWD"));
     }
-    // Nothing began that could be aborted.
-    leasing("RETR a").play("C> ABOR\nlease upstream none\n* discard\nC< 425 …\nC< 226 …");
-    told("RETR a").play("C> ABOR\nB< 425 no\n* discard\nC< 425 …\nC< 226 …");
-    relaying("RETR a").play("C> ABOR\n* cancel\nC< 426 …\nB>! ABOR\nB< 426 x\nB< 226 x\nC< 226 …");
+    let end = "* cancel\nC< 426 …\nB>! ABOR\nB< 426 x\nB< 226 x\nC< 226 …";
+    told("RETR a").play(&format!("B< 200 ok\nB> RETR a\nC> ABOR\n{end}"));
+    relaying("RETR a").play(&format!("C> ABOR\n{end}"));
 }
 
 #[test]
@@ -251,6 +246,7 @@ fn the_session_ends_while_the_backend_is_told() {
     leasing("RETR a").play(&format!("kill\nC< 421 …\n* close\n{recorded}\n= closed draining"));
     leasing("RETR a").play(&format!("B closed\nC< 421 …\n* close\n{recorded}\n= closed backend_gone"));
     leasing("RETR a").play("B< 200 hm\nC< 421 …\n* close\n= violation backend.unsolicited_reply");
+    told("RETR a").play(&format!("C ended\n* close\n{recorded}\n= closed client_gone"));
     told("RETR a").play(&format!("C closed\n* close\n{recorded}\n= closed client_gone"));
     told("RETR a").play(&format!("kill\nC< 421 …\n* close\n{recorded}\n= closed draining"));
     told("RETR a").play(&format!("B closed\nC< 421 …\n* close\n{recorded}\n= closed backend_gone"));

@@ -5,7 +5,8 @@
 //! B< 229 x (|||2000|)     the backend answers                 B> EPSV      it is sent a command
 //! C! too long             the client writes no command        B>! ABOR     it is sent one out of turn
 //! lease ok                the driver reports                  * lease      the driver is asked
-//! +10s                    time passes                         = closed quit    a fact, since the last
+//! +10s                    time passes                         = closed quit    a fact, or where a dial goes, since
+//!                                                                              the last
 //! ```
 //!
 //! `\n` in a backend's line is CRLF, `\xff` is a byte; ` | ` stands between the lines of a reply to the client.
@@ -19,9 +20,9 @@ use ftpsgate_policies::Policy;
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport,
-    RequireTls, Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings,
-    UpstreamTls,
+    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, Mode, Now, PortError,
+    RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
+    UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -228,11 +229,17 @@ impl Wire {
             ["B", "connected", address, "without", "EPSV"] => {
                 session.handle_upstream_connected(upstream(address, true));
             }
-            ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer),
+            ["B", "refused"] => session.handle_upstream_failed(UpstreamFailure::Unreachable, now),
+            ["B", "full"] => session.handle_upstream_failed(UpstreamFailure::Full, now),
+            ["B", "secured"] => session.handle_upstream_secured(now),
+            ["tickets", "spent"] => session.handle_data_tickets(DataTickets::Spent),
+            ["tickets", "available"] => session.handle_data_tickets(DataTickets::Available),
+            ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer, now),
             ["B", "closed"] => session.handle_upstream_closed(now),
             ["B", "desynchronised"] => session.handle_desynchronised(now),
-            ["tls", "ok"] => session.handle_tls_established(tls(None), now),
-            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name)), now),
+            ["tls", "ok"] => session.handle_tls_established(tls(None, None), now),
+            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name), None), now),
+            ["tls", "of", subject] => session.handle_tls_established(tls(None, Some(subject)), now),
             ["tls", "failed"] => session.handle_tls_failed(),
             ["tls", "injected"] => session.handle_plaintext_injection(),
             ["lease", "ok"] => {
@@ -297,12 +304,18 @@ impl Wire {
     fn collect(&mut self) {
         while let Some(action) = self.session.poll_action() {
             assert!(self.asked.back().is_none_or(|last| last != "* close"), "after the close: {action:?}");
+            assert!(!shows_secret(&action), "a secret in {action:?}");
+            if let Action::ConnectUpstream(destination) = &action {
+                self.facts.push_back(describe_destination(destination));
+            }
             let line = describe_action(&action);
             self.asked.extend(line.lines().map(str::to_owned));
         }
         while let Some(fact) = self.session.poll_fact() {
+            assert!(!shows_secret(&fact), "a secret in {fact:?}");
             self.facts.push_back(describe_fact(&fact));
         }
+        assert!(!shows_secret(&self.session), "a secret in {:?}", self.session);
         if self.session.is_closed() {
             assert_eq!(self.session.poll_timeout(), None, "a closed session waits for nothing");
             assert!(!self.session.wants_command(), "a closed session reads nothing");
@@ -408,6 +421,23 @@ fn describe_action(action: &Action) -> String {
     }
 }
 
+/// Where a dial goes is given as a fact: `to 1 anna`, `to 1 anna at ftp.example.com:21`.
+fn describe_destination(destination: &Destination) -> String {
+    let Destination { backend, server, user } = destination;
+    let mut text = format!("to {backend} {}", user.escape_ascii());
+    if let Some(RequestedServer { host, port }) = server {
+        text.push_str(&format!(" at {host}"));
+        text.extend(port.map(|port| format!(":{port}")));
+    }
+    text
+}
+
+/// The password of all transcripts, as text or as a list of bytes.
+fn shows_secret(value: &impl std::fmt::Debug) -> bool {
+    let shown = format!("{value:?}");
+    shown.contains("hunter2") || shown.contains("104, 117, 110, 116")
+}
+
 fn describe_reply(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.encode()).trim_end().replace("\r\n", " | ")
 }
@@ -448,12 +478,12 @@ fn describe_fact(fact: &Fact) -> String {
     }
 }
 
-fn tls(name: Option<&str>) -> ControlTls {
+fn tls(name: Option<&str>, subject: Option<&str>) -> ControlTls {
     ControlTls {
         server_name: name.map(str::to_owned),
         version: "1.3",
         suite: "TLS13_AES_256_GCM_SHA384".into(),
-        client_certificate: None,
+        client_certificate: subject.map(str::to_owned),
     }
 }
 
