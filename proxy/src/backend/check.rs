@@ -40,12 +40,16 @@ async fn check_for_ever(backend: &Backend, server: &Server) {
     let mut pause = every.mul_f64(FIRST_PAUSE_MIN + (1.0 - FIRST_PAUSE_MIN) * random_fraction());
     loop {
         let next = Instant::now() + pause;
-        match check(backend, server).await {
-            Ok(()) => server.passed(Observer::Check),
-            Err(error) => server.failed(Observer::Check, error),
-        }
+        check_and_report(backend, server).await;
         sleep_until(next).await;
         pause = every.mul_f64(1.0 + JITTER * (2.0 * random_fraction() - 1.0));
+    }
+}
+
+async fn check_and_report(backend: &Backend, server: &Server) {
+    match check(backend, server).await {
+        Ok(()) => server.passed(Observer::Check),
+        Err(error) => server.failed(Observer::Check, error),
     }
 }
 

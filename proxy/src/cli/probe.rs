@@ -64,8 +64,12 @@ async fn probe_all(config: &Config) -> Vec<Probed> {
                 results.push(one);
                 progress.step();
             }
-            // A probe that panicked has said so on standard error.
-            Some(Err(_)) => progress.step(),
+            Some(Err(error)) => {
+                // None is cancelled.
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
             None => break,
         }
     }

@@ -316,3 +316,6 @@ fn tell(error: &io::Error) {
 
 /// Reads of one [`Upstream::send`], each of at least a record's part: servers give two tickets, or four.
 const RECORDS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,7 @@ use super::{Expecting, Session};
 impl Session {
     /// How the backend's side of a new setup begins.
     pub(super) fn first_backend_data(&self) -> BackendData {
-        let routed = self.routed.as_ref().expect("who is logged in was routed");
-        match routed.settings.data {
+        match self.upstream_settings().data {
             UpstreamData::Passive => BackendData::Pending,
             UpstreamData::Active => BackendData::Untold,
         }
@@ -35,9 +34,9 @@ impl Session {
     /// Asks the backend for its side of the data connections that are being set up: a passive one as soon as the client
     /// has asked for its own, an active one at the transfer command. Only [`Session::prepare_backend_data`] knows when.
     pub(super) fn begin_backend_data(&mut self, now: Now) {
+        let data = self.upstream_settings().data;
         let Transfer::Setup(setup) = &mut self.transfer else { return };
-        let routed = self.routed.as_ref().expect("who is logged in was routed");
-        match routed.settings.data {
+        match data {
             UpstreamData::Passive => {
                 let knows_epsv =
                     self.upstream.is_none_or(|upstream| !upstream.prefer_pasv || !is_v4(upstream.server));

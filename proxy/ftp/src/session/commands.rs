@@ -273,9 +273,6 @@ impl Session {
 
     fn compose_features(&self, backend: &FeatureSet) -> Reply {
         let mut own = vec!["EPSV", "HOST"];
-        if self.settings.active {
-            own.push("EPRT");
-        }
         if self.settings.mode != Mode::Plain {
             own.extend(["AUTH TLS", "PBSZ", "PROT"]);
         }

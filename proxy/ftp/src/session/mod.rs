@@ -296,7 +296,6 @@ impl Session {
         self.close(CloseReason::ClientGone, None);
     }
 
-
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.take_expired(now.monotonic) {

@@ -276,6 +276,70 @@ fn draining_waits_for_a_transfer_that_was_asked_for() {
     );
 }
 
+/// A server that gave no ticket for another data connection, and a transfer command that needs one.
+fn renewing() -> Wire {
+    let mut scene = Scene::plain().active_backend().secure_backend();
+    scene.upstream().may_renew = true;
+    let mut wire = scene.log_in();
+    wire.play("tickets spent\nC> EPSV\n* lease\nlease ok\nC< 229 …\nC> STOR a\nB> PWD");
+    wire
+}
+
+/// From the old connection's directory to the last command over the new one.
+const LOGGED_IN_AFRESH: &str = "
+    B< 257 \"/in\"
+    * renew
+    B connected
+    B< 220 again
+    B> PBSZ 0
+    B< 200 ok
+    B> PROT P
+    B< 200 ok
+    B> USER anna
+    B< 331 Password?
+    B> PASS hunter2
+    B< 230 Welcome
+    B> CWD /in
+    tickets available";
+
+#[test]
+fn a_ticket_is_there_before_a_port_is_leased() {
+    let mut wire = renewing();
+    wire.play(LOGGED_IN_AFRESH);
+    wire.play(
+        "B< 250 ok
+         * keep the new
+         = renewed true
+         * lease upstream
+         lease upstream 198.51.100.9:62000
+         B> PORT 198,51,100,9,242,48
+         B< 200 ok
+         B> STOR a
+         B< 150 x
+         C< 150 x
+         * relay upload clear, upstream private",
+    );
+}
+
+#[test]
+fn without_a_ticket_no_port_is_leased() {
+    renewing().play("B< 550 no\n* discard\nC< 425 …\n= renewed false\n= transfer STOR 425 0B 0s none");
+    let mut wire = renewing();
+    wire.play("B< 257 \"/\"\n* renew\nB refused\n* keep the old\n* discard\nC< 425 …\nC> PWD\nB> PWD");
+}
+
+#[test]
+fn a_transfer_that_is_given_up_while_the_session_logs_in_afresh() {
+    let mut wire = renewing();
+    wire.play("C> ABOR\n* discard\nC< 426 …");
+    wire.play(LOGGED_IN_AFRESH);
+    wire.play("B< 250 ok\n* keep the new\nC< 226 …\nC> PWD\nB> PWD");
+    let mut wire = renewing();
+    wire.play("lease expired\n* discard\nC< 425 …");
+    wire.play(LOGGED_IN_AFRESH);
+    wire.play("B< 250 ok\n* keep the new\nC> PWD\nB> PWD");
+}
+
 #[test]
 fn reports_that_nobody_asked_for() {
     Wire::ready().play("lease upstream 198.51.100.9:62000\nlease upstream none\nC> PWD\nB> PWD");

@@ -297,6 +297,43 @@ fn quit_drain_and_loss_with_a_client_that_listens() {
 }
 
 #[test]
+fn a_client_that_listens_waits_while_the_session_logs_in_afresh() {
+    let mut scene = Scene::plain().active().secure_backend();
+    scene.upstream().may_renew = true;
+    let mut wire = scene.log_in();
+    wire.play(
+        "tickets spent
+         C> PORT 192,0,2,7,200,1
+         * client at 192.0.2.7:51201
+         C< 200 …
+         B> PWD
+         C> STOR a
+         B< 257 \"/\"
+         * renew
+         B connected
+         B< 220 again
+         B> PBSZ 0
+         B< 200 ok
+         B> PROT P
+         B< 200 ok
+         B> USER anna
+         B< 230 Welcome
+         B> CWD /
+         tickets available
+         B< 250 ok
+         * keep the new
+         B> EPSV
+         B< 229 (|||2000|)
+         * dial 2000
+         dial ok
+         B> STOR a
+         B< 150 x
+         C< 150 x
+         * relay upload clear, upstream private",
+    );
+}
+
+#[test]
 fn feat_names_eprt_where_it_is_offered() {
     Scene::plain()
         .active()

@@ -103,6 +103,13 @@ impl Scene {
         self
     }
 
+    /// The backend is under TLS, and so is its data.
+    pub(super) fn secure_backend(mut self) -> Self {
+        self.upstream().tls = UpstreamTls::Implicit;
+        self.upstream().protection = Protection::Private;
+        self
+    }
+
     /// The client's address.
     pub(super) fn from(mut self, address: &str) -> Self {
         self.address = address.parse().unwrap();
@@ -110,10 +117,14 @@ impl Scene {
     }
 
     /// The client logs in, on a listener without TLS.
-    pub(super) fn log_in(self) -> Wire {
+    pub(super) fn log_in(mut self) -> Wire {
+        let login = match self.upstream().tls {
+            UpstreamTls::Implicit => secure_login(),
+            UpstreamTls::Off | UpstreamTls::Explicit => LOGIN.to_owned(),
+        };
         let mut wire = self.begin();
         wire.play("C< 220 ready");
-        wire.play(LOGIN);
+        wire.play(&login);
         wire
     }
 
@@ -371,6 +382,11 @@ pub(super) const LOGIN: &str = "
     C< 230 Welcome
     = logged in";
 
+/// The same with a backend that was under TLS before it said anything.
+pub(super) fn secure_login() -> String {
+    LOGIN.replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER")
+}
+
 /// From EPSV to two data connections.
 pub(super) const ARM: &str = "
     C> EPSV
@@ -451,7 +467,10 @@ fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
         Fact::LoggedIn => "logged in".into(),
-        Fact::LoginFailed { code, .. } => format!("login failed {code}"),
+        Fact::LoginFailed { user, code } => {
+            let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
+            format!("login failed {user} {code}")
+        }
         Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
         Fact::Denied { verb, argument, code, .. } => {
             let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));

@@ -1,6 +1,6 @@
 //! Every way in which a client may have its data connection, with every way in which a backend has its own.
 
-use super::harness::{LOGIN, Scene, Wire};
+use super::harness::{LOGIN, Scene, Wire, secure_login};
 use crate::codec::Protection;
 use crate::session::{Mode, RequireTls, UpstreamData};
 
@@ -127,13 +127,19 @@ fn log_in(client: ClientWay, downstream: Protection, backend: BackendWay, upstre
     };
     scene = scene.active().from(client.address);
     scene.upstream().data = backend.data;
-    scene.upstream().protection = upstream;
+    let login = match upstream {
+        Protection::Clear => LOGIN.to_owned(),
+        Protection::Private => secure_login(),
+    };
+    if upstream == Protection::Private {
+        scene = scene.secure_backend();
+    }
     let mut wire = scene.begin();
     match downstream {
         Protection::Clear => wire.play("C< 220 ready"),
         Protection::Private => wire.play("* handshake\ntls ok\nC< 220 ready"),
     }
-    wire.play(&LOGIN.replace("B connected", &format!("B connected {}", backend.server)));
+    wire.play(&login.replace("B connected", &format!("B connected {}", backend.server)));
     wire
 }
 
