@@ -10,16 +10,16 @@ use serde_json::Value;
 
 /// Exit code, table, JSON.
 fn probe(backend: &str) -> (Option<i32>, String, Value) {
-    let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("monitor.pw"), format!("{CANARY}\n")).unwrap();
+    let directory = tempfile::tempdir().expect("a temporary folder");
+    fs::write(directory.path().join("monitor.pw"), format!("{CANARY}\n")).expect("it can be written");
     let file = directory.path().join("gate.toml");
-    fs::write(&file, format!("[[listener]]\n[[backend]]\n{backend}")).unwrap();
+    fs::write(&file, format!("[[listener]]\n[[backend]]\n{backend}")).expect("it can be written");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(binary());
         command.args(["check", "--probe", "-c"]).arg(&file).args(arguments).stdin(Stdio::null());
         let output = command.output().expect("the binary starts");
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(!format!("{stdout}{stderr}").contains(CANARY), "{stdout}{stderr}");
         (output.status.code(), stdout, stderr)
     };
@@ -27,7 +27,7 @@ fn probe(backend: &str) -> (Option<i32>, String, Value) {
     let (json_code, json, stderr) = run(&["--json"]);
     assert_eq!(code, json_code);
     assert_eq!(stderr, "");
-    (code, table, serde_json::from_str(&json).unwrap())
+    (code, table, serde_json::from_str(&json).expect("JSON"))
 }
 
 const LOGIN: &str = "check = { kind = 'data', user = 'anna', password_file = 'monitor.pw' }\n";
