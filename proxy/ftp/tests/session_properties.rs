@@ -4,12 +4,12 @@ mod world;
 
 use std::time::Duration;
 
-use ftpsgate_ftp::codec::LineError;
-use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls};
+use ftpsgate_ftp::codec::{LineError, Protection};
+use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamTls};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use world::{Step, World};
+use world::{Servers, Step, World};
 
 fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
     prop_oneof![
@@ -21,6 +21,21 @@ fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
     ]
 }
 
+fn servers() -> impl Strategy<Value = Servers> {
+    let tls = prop_oneof![
+        Just((UpstreamTls::Off, Protection::Clear)),
+        Just((UpstreamTls::Explicit, Protection::Clear)),
+        Just((UpstreamTls::Explicit, Protection::Private)),
+        Just((UpstreamTls::Implicit, Protection::Private)),
+    ];
+    (tls, any::<bool>(), 1..4u32).prop_map(|((tls, protection), may_renew, tries)| Servers {
+        tls,
+        protection,
+        may_renew,
+        tries,
+    })
+}
+
 /// What an orderly client, driver and backend do.
 fn orderly_step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -29,6 +44,7 @@ fn orderly_step() -> impl Strategy<Value = Step> {
         10 => any::<usize>().prop_map(Step::Answer),
         4 => Just(Step::Pass(Duration::from_millis(700))),
         1 => any::<bool>().prop_map(Step::PartialLine),
+        2 => any::<bool>().prop_map(Step::Tickets),
     ]
 }
 
@@ -68,8 +84,8 @@ fn depth() -> impl Strategy<Value = Depth> {
 }
 
 /// A session that got so far with orderly peers.
-fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls)) -> World {
-    let mut world = World::new(mode, require_tls);
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Servers) -> World {
+    let mut world = World::new(mode, require_tls, servers);
     if depth >= Depth::LoggedIn {
         let hello: &[&str] = match mode {
             Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
@@ -106,9 +122,10 @@ proptest! {
     fn everything_holds_whatever_happens(
         depth in depth(),
         listener in listener(),
+        servers in servers(),
         steps in vec(any_step(), 0..80),
     ) {
-        let mut world = world_at(depth, listener);
+        let mut world = world_at(depth, listener, &servers);
         for step in &steps {
             world.step(step);
         }
@@ -124,9 +141,10 @@ proptest! {
     fn orderly_peers_get_every_answer_and_keep_their_session(
         depth in depth(),
         listener in listener(),
+        servers in servers(),
         steps in vec(orderly_step(), 0..120),
     ) {
-        let mut world = world_at(depth, listener);
+        let mut world = world_at(depth, listener, &servers);
         // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
         let mut passes = 0;
         for step in &steps {
