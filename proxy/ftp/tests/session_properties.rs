@@ -28,12 +28,15 @@ fn servers() -> impl Strategy<Value = Servers> {
         Just((UpstreamTls::Explicit, Protection::Private)),
         Just((UpstreamTls::Implicit, Protection::Private)),
     ];
-    (tls, any::<bool>(), 1..4u32).prop_map(|((tls, protection), may_renew, tries)| Servers {
-        tls,
-        protection,
-        may_renew,
-        tries,
-    })
+    (tls, any::<bool>(), any::<bool>(), 1..4u32).prop_map(
+        |((tls, protection), wants_login, may_renew, tries)| Servers {
+            tls,
+            protection,
+            wants_login,
+            may_renew,
+            tries,
+        },
+    )
 }
 
 /// What an orderly client, driver and backend do.
@@ -67,7 +70,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Depth {
     Greeted,
+    /// A server is being dialled.
+    Connecting,
+    /// It was sent USER.
+    Named,
     LoggedIn,
+    /// No ticket is left, and a data connection is wanted.
+    Renewing,
     Armed,
     Downloading,
     Uploading,
@@ -76,6 +85,9 @@ enum Depth {
 fn depth() -> impl Strategy<Value = Depth> {
     prop_oneof![
         Just(Depth::Greeted),
+        Just(Depth::Connecting),
+        Just(Depth::Named),
+        Just(Depth::Renewing),
         Just(Depth::LoggedIn),
         Just(Depth::Armed),
         Just(Depth::Downloading),
@@ -86,16 +98,32 @@ fn depth() -> impl Strategy<Value = Depth> {
 /// A session that got so far with orderly peers.
 fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Servers) -> World {
     let mut world = World::new(mode, require_tls, servers);
-    if depth >= Depth::LoggedIn {
-        let hello: &[&str] = match mode {
-            Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
-            Mode::Implicit | Mode::Plain => &["USER anna", "PASS canary"],
-        };
+    if depth > Depth::Greeted {
         world.finish();
-        for command in hello {
+    }
+    if depth > Depth::Greeted && mode == Mode::Explicit {
+        for command in ["AUTH TLS", "PBSZ 0", "PROT P"] {
             world.say(command);
             world.finish();
         }
+    }
+    if depth > Depth::Greeted {
+        world.say("USER anna");
+    }
+    if depth > Depth::Connecting {
+        while !world.has_named_user() {
+            world.step(&Step::Report(0, 0));
+            world.step(&Step::Answer(0));
+        }
+    }
+    if depth >= Depth::LoggedIn {
+        world.finish();
+        world.say("PASS canary");
+        world.finish();
+    }
+    if depth == Depth::Renewing {
+        world.step(&Step::Tickets(false));
+        world.say("EPSV");
     }
     if depth >= Depth::Armed {
         world.say("EPSV");
@@ -104,7 +132,12 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Ser
         }
     }
     match depth {
-        Depth::Greeted | Depth::LoggedIn | Depth::Armed => {}
+        Depth::Greeted
+        | Depth::Connecting
+        | Depth::Named
+        | Depth::LoggedIn
+        | Depth::Renewing
+        | Depth::Armed => {}
         Depth::Downloading => world.say("RETR a"),
         Depth::Uploading => world.say("STOR a"),
     }

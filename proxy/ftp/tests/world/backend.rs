@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use ftpsgate_ftp::codec::{Command, Kind, Protection, Reply, ReplyError, Verb};
 use ftpsgate_ftp::session::{Destination, Direction, Now, Session, UpstreamTls};
 
+use super::Servers;
 use super::client::direction;
 use super::driver::Driver;
 
@@ -14,6 +15,8 @@ use super::driver::Driver;
 pub(super) struct Backend {
     tls: UpstreamTls,
     protection: Protection,
+    /// PROT comes after the login.
+    wants_login: bool,
     present: Connection,
     /// The one before, while a second one is tried.
     old: Option<Connection>,
@@ -76,10 +79,11 @@ const LIES: [(u16, &str); 28] = [
 ];
 
 impl Backend {
-    pub(super) fn new(tls: UpstreamTls, protection: Protection) -> Self {
+    pub(super) fn new(servers: &Servers) -> Self {
         Self {
-            tls,
-            protection,
+            tls: servers.tls,
+            protection: servers.protection,
+            wants_login: servers.wants_login,
             present: Connection::default(),
             old: None,
             has_lied: false,
@@ -253,8 +257,7 @@ impl Backend {
             Verb::Auth => pick(&[(234, "begin")]),
             Verb::Pbsz => pick(&[(200, "ok"), (200, "ok"), (500, "what")]),
             Verb::Prot => {
-                let wants_login = choice % 4 == 3 && !self.present.is_logged_in;
-                if wants_login {
+                if self.wants_login && !self.present.is_logged_in {
                     pick(&[(503, "log in"), (530, "who")])
                 } else {
                     self.present.is_private = true;

@@ -56,6 +56,8 @@ pub(crate) enum Step {
 pub(crate) struct Servers {
     pub(crate) tls: UpstreamTls,
     pub(crate) protection: Protection,
+    /// PROT before the login is refused.
+    pub(crate) wants_login: bool,
     pub(crate) may_renew: bool,
     pub(crate) tries: u32,
 }
@@ -148,7 +150,7 @@ impl World {
             has_ended: false,
             long_lines: 0,
             expected: Expected::default(),
-            backend: Backend::new(servers.tls, servers.protection),
+            backend: Backend::new(servers),
             protection: servers.protection,
             driver: Driver::new(servers.tries),
             destination: None,
@@ -223,6 +225,11 @@ impl World {
     /// The client writes this command.
     pub(crate) fn say(&mut self, command: &str) {
         self.step(&Step::Command(client::choice(command)));
+    }
+
+    /// Whether the backend was told who logs in.
+    pub(crate) fn has_named_user(&self) -> bool {
+        self.backend.has_heard_user()
     }
 
     /// Whether bytes move.
