@@ -300,7 +300,7 @@ impl Driver {
                     backend.connect_beside();
                     let server = SocketAddr::from(([198, 51, 100, 3], 21));
                     session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
-                    if how % 4 != 3 {
+                    if how.is_multiple_of(2) {
                         self.tell_tickets(Tickets::Available, session);
                     }
                 } else {
