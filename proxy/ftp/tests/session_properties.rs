@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use ftpsgate_ftp::codec::{LineError, Protection};
-use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamTls};
+use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamData, UpstreamTls};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -28,15 +28,22 @@ fn servers() -> impl Strategy<Value = Servers> {
         Just((UpstreamTls::Explicit, Protection::Private)),
         Just((UpstreamTls::Implicit, Protection::Private)),
     ];
-    (tls, any::<bool>(), any::<bool>(), 1..4u32).prop_map(
-        |((tls, protection), wants_login, may_renew, tries)| Servers {
+    let data = prop_oneof![Just(UpstreamData::Passive), Just(UpstreamData::Active)];
+    (tls, data, any::<bool>(), any::<bool>(), 1..4u32).prop_map(
+        |((tls, protection), data, wants_login, may_renew, tries)| Servers {
             tls,
             protection,
+            data,
             wants_login,
             may_renew,
             tries,
         },
     )
+}
+
+/// How the client of a session that is armed has asked for its data connection.
+fn setup() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("EPSV"), Just("PASV"), Just("PORT 192,0,2,7,200,1"), Just("EPRT |1|192.0.2.7|51201|")]
 }
 
 /// What an orderly client, driver and backend do.
@@ -96,7 +103,7 @@ fn depth() -> impl Strategy<Value = Depth> {
 }
 
 /// A session that got so far with orderly peers.
-fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Servers) -> World {
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Servers, setup: &str) -> World {
     let mut world = World::new(mode, require_tls, servers);
     if depth > Depth::Greeted {
         world.finish();
@@ -126,7 +133,7 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Ser
         world.say("EPSV");
     }
     if depth >= Depth::Armed {
-        world.say("EPSV");
+        world.say(setup);
         for step in [Step::Report(0, 0), Step::Answer(0), Step::Report(0, 0)] {
             world.step(&step);
         }
@@ -142,7 +149,12 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Ser
         Depth::Uploading => world.say("STOR a"),
     }
     if depth > Depth::Armed {
-        world.step(&Step::Answer(0));
+        // An active backend is told first where to dial.
+        for step in [Step::Report(0, 0), Step::Answer(0), Step::Answer(0)] {
+            if !world.is_relaying() {
+                world.step(&step);
+            }
+        }
         assert!(world.is_relaying());
     }
     world
@@ -156,9 +168,10 @@ proptest! {
         depth in depth(),
         listener in listener(),
         servers in servers(),
+        setup in setup(),
         steps in vec(any_step(), 0..80),
     ) {
-        let mut world = world_at(depth, listener, &servers);
+        let mut world = world_at(depth, listener, &servers, setup);
         for step in &steps {
             world.step(step);
         }
@@ -175,9 +188,10 @@ proptest! {
         depth in depth(),
         listener in listener(),
         servers in servers(),
+        setup in setup(),
         steps in vec(orderly_step(), 0..120),
     ) {
-        let mut world = world_at(depth, listener, &servers);
+        let mut world = world_at(depth, listener, &servers, setup);
         // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
         let mut passes = 0;
         for step in &steps {

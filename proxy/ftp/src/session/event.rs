@@ -55,7 +55,8 @@ pub enum Action {
     LeaseUpstreamPort,
     /// Dial this port on the host of the backend's control connection. Answered by `handle_backend_dialled`.
     DialBackendData(u16),
-    /// Let go of the leased port and of the backend's data connection; nothing was moved over them.
+    /// Let go of the leased ports, of the client's address and of the backend's data connection; nothing was moved over
+    /// them. What was asked for and is not answered will not be.
     DiscardData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
@@ -210,7 +211,7 @@ pub struct UpstreamInfo {
     pub prefer_pasv: bool,
 }
 
-/// Why no passive port could be leased.
+/// Why no port could be leased, for the client or for the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// All are taken.
@@ -311,6 +312,8 @@ pub enum Violation {
     PlaintextInjection,
     /// HTTP, SMTP or SSH on the control connection.
     ForeignProtocol,
+    /// A PROXY header from somebody who may send none.
+    ProxyHeader,
     /// A TLS record where a command was expected.
     UnexpectedTls,
     /// A command line that ends in a way on which servers disagree, or has a NUL.
@@ -335,6 +338,7 @@ impl Violation {
         match self {
             Self::PlaintextInjection => "tls.plaintext_injection",
             Self::ForeignProtocol => "client.foreign_protocol",
+            Self::ProxyHeader => "client.proxy_header",
             Self::UnexpectedTls => "client.unexpected_tls",
             Self::MalformedLine => "client.malformed_line",
             Self::LongLines => "client.long_lines",

@@ -24,16 +24,18 @@
 mod abort;
 mod answers;
 mod authorize;
+mod backend_data;
+mod client_data;
 mod commands;
 mod connect;
 mod event;
 mod login;
-mod passive;
 mod queue;
 mod renewal;
 mod route;
 mod security;
 mod settings;
+mod setup;
 mod state;
 mod timers;
 mod transfer;
@@ -43,7 +45,6 @@ mod upstream;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,6 +226,9 @@ impl Session {
             Err(CommandError::ForeignProtocol) if self.subject.user.is_none() => {
                 return self.violate(Violation::ForeignProtocol, None);
             }
+            Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
+                return self.violate(Violation::ProxyHeader, None);
+            }
             Err(error) => Entry::Refused(answers::command_error(error)),
         };
         self.queue.push(entry);
@@ -243,6 +247,7 @@ impl Session {
         }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
+            LineError::ProxyHeader => return self.violate(Violation::ProxyHeader, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
@@ -274,7 +279,7 @@ impl Session {
             return;
         }
         let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
-        if is_aborted || (self.transfer.is_running() && !self.queue.has(Verb::Quit)) {
+        if is_aborted || (self.transfer.is_asked_for() && !self.queue.has(Verb::Quit)) {
             return self.handle_downstream_closed(now);
         }
         self.ended = true;
@@ -290,9 +295,6 @@ impl Session {
         self.fail_transfer(now);
         self.close(CloseReason::ClientGone, None);
     }
-
-    /// A port of ours listens for the backend, at the address that it is to dial; or none does.
-    pub fn handle_upstream_port_leased(&mut self, _leased: Result<SocketAddr, PortError>, _now: Now) {}
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
@@ -340,7 +342,7 @@ impl Session {
 
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_running() && self.queue.has(Verb::Abor) {
+        if self.transfer.is_asked_for() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
@@ -367,7 +369,7 @@ impl Session {
 
     /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
     fn answer_during_transfer(&mut self) -> bool {
-        if matches!(self.transfer, Transfer::Opening(_)) {
+        if matches!(self.transfer, Transfer::Opening { .. }) {
             // Before the 150 the client would take the answer for the transfer's.
             return false;
         }

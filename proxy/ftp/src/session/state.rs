@@ -1,5 +1,7 @@
 //! Where a session stands with its client, and with its backend.
 
+use std::net::SocketAddrV4;
+
 use crate::codec::{Command, Reply, Verb};
 
 use super::renewal::Asked;
@@ -70,6 +72,12 @@ pub(super) enum Expecting {
     /// 229, then the data connection is dialled.
     Epsv,
     Pasv,
+    /// 200 to PORT, or a refusal of that one verb: then EPRT says the same.
+    Port {
+        address: SocketAddrV4,
+    },
+    /// 200 to EPRT, then the transfer begins.
+    Eprt,
     /// To a step of a fresh login.
     Renewal(Asked),
     /// 1yz, then the final reply, of a transfer command; ABOR's too.

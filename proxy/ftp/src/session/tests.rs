@@ -6,6 +6,8 @@
 mod harness;
 
 mod abort;
+mod active_backend;
+mod active_client;
 mod commands;
 mod connect;
 mod deadlines;
@@ -13,6 +15,8 @@ mod endings;
 mod features;
 mod hostile;
 mod login;
+mod mainframe;
+mod modes;
 mod passive;
 mod pipelining;
 mod rename;

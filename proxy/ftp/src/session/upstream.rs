@@ -44,6 +44,8 @@ impl Session {
             Expecting::RestartUndone => self.handle_restart_undone(reply, now),
             Expecting::Epsv => self.handle_epsv_reply(reply, now),
             Expecting::Pasv => self.handle_pasv_reply(reply, now),
+            Expecting::Port { address } => self.handle_port_reply(address, reply, now),
+            Expecting::Eprt => self.handle_eprt_reply(reply, now),
             Expecting::Renewal(asked) => self.handle_renewal_reply(asked, reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
         }
@@ -121,7 +123,7 @@ impl Session {
             Transfer::Aborting(_) => CloseReason::NotResynchronised,
             Transfer::Idle
             | Transfer::Setup(_)
-            | Transfer::Opening(_)
+            | Transfer::Opening { .. }
             | Transfer::Relaying { .. }
             | Transfer::Completing { .. }
             | Transfer::Finishing { .. }

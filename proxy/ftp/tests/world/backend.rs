@@ -171,7 +171,9 @@ impl Backend {
                     assert_eq!(command.argument(), Some(user_of(destination)));
                     present.has_heard_user = true;
                 }
-                if matches!(verb, Verb::Epsv | Verb::Pasv) && self.protection == Protection::Private {
+                if matches!(verb, Verb::Epsv | Verb::Pasv | Verb::Eprt | Verb::Port)
+                    && self.protection == Protection::Private
+                {
                     assert!(present.is_private || self.has_lied, "{command:?} without PROT P");
                 }
             }
@@ -217,6 +219,9 @@ impl Backend {
                 ])
             }
             Question::Begun(Direction::Download) => pick(&[(226, "done"), (250, "done"), (451, "disk")]),
+            Question::Begun(Direction::Upload) if driver.has_failed_tls() => {
+                pick(&[(522, "reuse"), (226, "done"), (425, "tls")])
+            }
             Question::Begun(Direction::Upload) if driver.has_broken() => pick(&[(451, "disk"), (426, "cut")]),
             Question::Begun(Direction::Upload) if driver.upload_has_ended() => {
                 pick(&[(226, "done"), (250, "done"), (452, "full")])
@@ -271,6 +276,10 @@ impl Backend {
                 pick(&[(229, "(|||2000|)"), (229, "(|||2000|)"), (500, "what"), (229, "x"), (425, "no")])
             }
             Verb::Pasv => pick(&[(227, "(10,9,8,7,8,0)"), (227, "(10,9,8,7,8,0)"), (425, "no")]),
+            Verb::Port => {
+                pick(&[(200, "ok"), (200, "ok"), (200, "ok"), (500, "what"), (502, "no"), (425, "no")])
+            }
+            Verb::Eprt => pick(&[(200, "ok"), (200, "ok"), (522, "no")]),
             Verb::Rest if command.argument() == Some(b"0") => pick(&[(350, "ok")]),
             Verb::Rest => pick(&[(350, "ok"), (350, "ok"), (502, "no")]),
             Verb::Rnfr => pick(&[(350, "ok"), (550, "no")]),

@@ -6,7 +6,7 @@ use ftpsgate_ftp::codec::{Command, CommandError, Kind, Reply, Verb};
 use ftpsgate_ftp::session::Direction;
 
 /// The commands; `%` is a word that the backend's answer repeats.
-const COMMANDS: [&str; 54] = [
+const COMMANDS: [&str; 60] = [
     "AUTH TLS",
     "AUTH SSL",
     "AUTH X",
@@ -44,6 +44,12 @@ const COMMANDS: [&str; 54] = [
     "PASV",
     "EPSV ALL",
     "PORT 192,0,2,7,200,1",
+    "PORT 192,0,2,7,200,1",
+    "EPRT |1|192.0.2.7|51201|",
+    "EPRT |2|::ffff:192.0.2.7|51201|",
+    "PORT 198,51,100,3,200,1",
+    "PORT 192,0,2,7,0,22",
+    "EPRT |2|2001:db8::7|51201|",
     "RETR a",
     "RETR a",
     "STOR a",
@@ -92,6 +98,20 @@ impl Expected {
 
     pub(super) fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Whether the client waits for the beginning of a transfer.
+    pub(super) fn awaits_transfer(&self) -> bool {
+        self.front_transfer().is_some_and(|line| !line.has_begun)
+    }
+
+    /// Whether the client was told that its transfer begins.
+    pub(super) fn has_begun(&self) -> bool {
+        self.front_transfer().is_some_and(|line| line.has_begun)
+    }
+
+    fn front_transfer(&self) -> Option<&Line> {
+        self.lines.front().filter(|line| line.verb.and_then(direction).is_some())
     }
 
     /// One of the commands.

@@ -1,6 +1,6 @@
 //! The driver: it does what it is asked, and reports it, sooner or later, well or badly.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ftpsgate_ftp::session::{
     ControlTls, DataTickets, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamFailure,
@@ -41,6 +41,8 @@ enum Lease {
     Asked,
     Open,
     Used,
+    /// None is needed: the client listens.
+    Listening,
 }
 
 /// The second control connection.
@@ -66,6 +68,9 @@ enum Dial {
     None,
     Asked,
     Done,
+    /// A port for the backend to dial is wanted, or there.
+    LeaseAsked,
+    Leased,
 }
 
 /// What may be reported.
@@ -77,6 +82,7 @@ enum Report {
     Renewed,
     Leased,
     Dialled,
+    UpstreamLeased,
     Relayed,
     Finished,
     Progress,
@@ -87,7 +93,7 @@ enum Report {
 const FAILURES: [UpstreamFailure; 3] =
     [UpstreamFailure::Unreachable, UpstreamFailure::NoServer, UpstreamFailure::Full];
 
-const ENDS: [RelayEnd; 13] = [
+const ENDS: [RelayEnd; 14] = [
     RelayEnd::Complete,
     RelayEnd::Complete,
     RelayEnd::Complete,
@@ -98,6 +104,7 @@ const ENDS: [RelayEnd; 13] = [
     RelayEnd::Truncated,
     RelayEnd::ClientFailed,
     RelayEnd::BackendFailed,
+    RelayEnd::BackendTlsFailed,
     RelayEnd::Stalled,
     RelayEnd::TooSlow,
     RelayEnd::Violation,
@@ -120,7 +127,7 @@ impl Driver {
             || self.secure_upstream
             || self.renewal == Renewal::Asked
             || self.lease == Lease::Asked
-            || self.dial == Dial::Asked
+            || matches!(self.dial, Dial::Asked | Dial::LeaseAsked)
             || self.relay.is_some()
             || self.finishing
     }
@@ -159,6 +166,16 @@ impl Driver {
     /// Whether the backend's own data connection broke.
     pub(super) fn has_broken(&self) -> bool {
         self.end == Some(RelayEnd::BackendFailed)
+    }
+
+    /// Whether a backend may have seen an upload that was over before it began.
+    pub(super) fn has_failed_tls(&self) -> bool {
+        self.end == Some(RelayEnd::BackendTlsFailed)
+    }
+
+    /// Whether a port of ours listens for the backend.
+    pub(super) fn has_upstream_port(&self) -> bool {
+        self.dial == Dial::Leased
     }
 
     pub(super) fn handshake(&mut self) {
@@ -202,6 +219,18 @@ impl Driver {
         self.lease = Lease::Asked;
     }
 
+    pub(super) fn set_client(&mut self, address: SocketAddr) {
+        assert_eq!(self.lease, Lease::None, "a lease for a client that listens");
+        assert_eq!(self.relay, None, "another client in mid-transfer");
+        assert_eq!(address, SocketAddr::from(([192, 0, 2, 7], 51201)), "another's address");
+        self.lease = Lease::Listening;
+    }
+
+    pub(super) fn lease_upstream(&mut self) {
+        assert_eq!(self.dial, Dial::None, "two data connections to the backend");
+        self.dial = Dial::LeaseAsked;
+    }
+
     pub(super) fn dial(&mut self, port: u16) {
         assert!(port >= 1024, "a privileged port is dialled");
         assert_eq!(self.dial, Dial::None, "two data connections to the backend");
@@ -217,8 +246,9 @@ impl Driver {
     }
 
     pub(super) fn start(&mut self, direction: Direction) {
-        let has_lease = matches!(self.lease, Lease::Open | Lease::Used);
-        assert!(has_lease && self.dial == Dial::Done, "a relay without its two connections: {self:?}");
+        let has_client = matches!(self.lease, Lease::Open | Lease::Used | Lease::Listening);
+        let has_backend = matches!(self.dial, Dial::Done | Dial::Leased);
+        assert!(has_client && has_backend, "a relay without its two connections: {self:?}");
         self.lease = Lease::None;
         self.dial = Dial::None;
         self.relay = Some(direction);
@@ -249,6 +279,7 @@ impl Driver {
         may(self.renewal == Renewal::Asked, Report::Renewed);
         may(self.lease == Lease::Asked, Report::Leased);
         may(self.dial == Dial::Asked, Report::Dialled);
+        may(self.dial == Dial::LeaseAsked, Report::UpstreamLeased);
         may(self.relay.is_some(), Report::Relayed);
         may(self.finishing, Report::Finished);
         may(self.relay.is_some(), Report::Progress);
@@ -315,6 +346,16 @@ impl Driver {
             Report::Dialled => {
                 self.dial = if is_good { Dial::Done } else { Dial::None };
                 session.handle_backend_dialled(is_good, now);
+            }
+            Report::UpstreamLeased => {
+                self.dial = if is_good { Dial::Leased } else { Dial::None };
+                let address = match how % 3 {
+                    0 => SocketAddr::from(([198, 51, 100, 9], 62000)),
+                    1 => SocketAddr::from((Ipv4Addr::new(198, 51, 100, 9).to_ipv6_mapped(), 62000)),
+                    _ => SocketAddr::from((Ipv6Addr::LOCALHOST, 62000)),
+                };
+                let leased = if is_good { Ok(address) } else { Err(PortError::NoneFree) };
+                session.handle_upstream_port_leased(leased, now);
             }
             Report::Relayed => {
                 let end = ENDS[how % ENDS.len()];

@@ -56,6 +56,7 @@ pub(crate) enum Step {
 pub(crate) struct Servers {
     pub(crate) tls: UpstreamTls,
     pub(crate) protection: Protection,
+    pub(crate) data: UpstreamData,
     /// PROT before the login is refused.
     pub(crate) wants_login: bool,
     pub(crate) may_renew: bool,
@@ -67,6 +68,9 @@ pub(crate) struct World {
     session: Session,
     clock: Duration,
     require_tls: RequireTls,
+    data: UpstreamData,
+    /// An active backend knows where to dial for the transfer that comes next.
+    is_told: bool,
     is_secure: bool,
     is_closed: bool,
     greeting_due: bool,
@@ -102,7 +106,7 @@ impl World {
                 name: name.into(),
                 tls: servers.tls,
                 protection: servers.protection,
-                data: UpstreamData::Passive,
+                data: servers.data,
                 may_renew: servers.may_renew,
                 tries: servers.tries,
                 connect_timeout: Duration::from_secs(20),
@@ -131,7 +135,7 @@ impl World {
             routes: vec![route],
             default_backend: Some(0),
             user_at_host: vec![allowed],
-            active: false,
+            active: true,
             backends: vec![backend("legacy"), backend("pooled")],
         };
         let client = Client {
@@ -143,6 +147,8 @@ impl World {
             session: Session::new(Arc::new(settings), client, now),
             clock: Duration::ZERO,
             require_tls,
+            data: servers.data,
+            is_told: false,
             is_secure: false,
             is_closed: false,
             greeting_due: true,
@@ -337,31 +343,39 @@ impl World {
             Action::SendUpstream(command) => {
                 self.check_tls();
                 assert!(!self.driver.is_handshaking() || command.verb() == Verb::Quit);
+                self.check_told(command.verb());
                 self.transfers_sent += usize::from(client::direction(command.verb()).is_some());
                 let before = self.sent.replace(command.verb());
                 // PASV right after EPSV is the same preparation, begun while there was a ticket.
                 let is_prepared = command.verb() == Verb::Epsv
                     || (command.verb() == Verb::Pasv && before != Some(Verb::Epsv));
-                assert!(
-                    !is_prepared || self.protection == Protection::Clear || self.driver.has_ticket(),
-                    "a data connection that cannot prove where it belongs"
-                );
+                if is_prepared {
+                    self.check_ticket();
+                }
                 let destination = self.destination.as_ref().expect("a command has a destination");
                 self.backend.take(command, destination);
             }
             Action::AbortUpstream(command) => self.backend.take_out_of_turn(command),
-            Action::SetClientAddress(_) | Action::LeaseUpstreamPort => {
-                unreachable!("nothing in these settings asks for it")
-            }
             Action::LeasePort => self.driver.lease(),
+            Action::SetClientAddress(address) => self.driver.set_client(address),
+            Action::LeaseUpstreamPort => {
+                assert_eq!(self.data, UpstreamData::Active);
+                self.check_ticket();
+                assert!(self.expected.awaits_transfer(), "a port for the backend, and no transfer");
+                self.driver.lease_upstream();
+            }
             Action::DialBackendData(port) => self.driver.dial(port),
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.driver.discard(),
+            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => {
+                self.is_told = false;
+                self.driver.discard();
+            }
             Action::StartRelay(order) => {
                 assert!(
                     order.protection == Protection::Private || self.require_tls != RequireTls::Data,
                     "data in clear where it must be private"
                 );
                 assert_eq!(order.upstream_protection, self.protection);
+                assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
             Action::FinishDownload => self.driver.finish(),
@@ -386,6 +400,31 @@ impl World {
         self.driver.connect(is_elsewhere);
         self.backend.disconnect();
         self.destination = Some(destination);
+    }
+
+    /// A data connection to the backend is being prepared.
+    fn check_ticket(&self) {
+        assert!(
+            self.protection == Protection::Clear || self.driver.has_ticket(),
+            "a data connection that cannot prove where it belongs"
+        );
+    }
+
+    /// PORT and EPRT come right before a transfer command, and before each one where the backend dials.
+    fn check_told(&mut self, verb: Verb) {
+        match verb {
+            Verb::Port | Verb::Eprt => {
+                assert!(self.expected.awaits_transfer(), "{verb:?}, and no transfer");
+                assert!(self.driver.has_upstream_port(), "{verb:?} without a port");
+                self.is_told = true;
+            }
+            Verb::Rest | Verb::Quit => {}
+            _ if client::direction(verb).is_some() => {
+                let is_told = std::mem::take(&mut self.is_told);
+                assert_eq!(is_told, self.data == UpstreamData::Active, "{verb:?}, where to?");
+            }
+            _ => assert!(!self.is_told, "{verb:?} between PORT and its transfer"),
+        }
     }
 
     fn check_tls(&self) {

@@ -20,9 +20,9 @@ use ftpsgate_policies::Policy;
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTickets, Destination, Direction, Fact, Mode, Now, PortError, RelayEnd,
-    RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo,
-    UpstreamSettings, UpstreamTls,
+    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, Mode, Now, PortError,
+    RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
+    UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -91,6 +91,43 @@ impl Scene {
         self
     }
 
+    /// The client may use PORT and EPRT.
+    pub(super) fn active(mut self) -> Self {
+        self.settings.active = true;
+        self
+    }
+
+    /// The backend dials us.
+    pub(super) fn active_backend(mut self) -> Self {
+        self.upstream().data = UpstreamData::Active;
+        self
+    }
+
+    /// The backend is under TLS, and so is its data.
+    pub(super) fn secure_backend(mut self) -> Self {
+        self.upstream().tls = UpstreamTls::Implicit;
+        self.upstream().protection = Protection::Private;
+        self
+    }
+
+    /// The client's address.
+    pub(super) fn from(mut self, address: &str) -> Self {
+        self.address = address.parse().unwrap();
+        self
+    }
+
+    /// The client logs in, on a listener without TLS.
+    pub(super) fn log_in(mut self) -> Wire {
+        let login = match self.upstream().tls {
+            UpstreamTls::Implicit => secure_login(),
+            UpstreamTls::Off | UpstreamTls::Explicit => LOGIN.to_owned(),
+        };
+        let mut wire = self.begin();
+        wire.play("C< 220 ready");
+        wire.play(&login);
+        wire
+    }
+
     pub(super) fn begin(self) -> Wire {
         let client = Client { address: self.address, features: Arc::new(self.features) };
         let now = Now { monotonic: Duration::ZERO, wall: SystemTime::UNIX_EPOCH };
@@ -123,10 +160,7 @@ impl Wire {
 
     /// A session whose client is logged in, on a listener without TLS.
     pub(super) fn ready_in_clear() -> Self {
-        let mut wire = Scene::plain().begin();
-        wire.play("C< 220 ready");
-        wire.play(LOGIN);
-        wire
+        Scene::plain().log_in()
     }
 
     /// Both data connections are prepared.
@@ -225,18 +259,25 @@ impl Wire {
             ["lease", "ok", address] => session.handle_port_leased(Ok(address.parse().unwrap()), now),
             ["lease", "none"] => session.handle_port_leased(Err(PortError::NoneFree), now),
             ["lease", "unresolved"] => session.handle_port_leased(Err(PortError::NoAddress), now),
+            ["lease", "upstream", "none"] => {
+                session.handle_upstream_port_leased(Err(PortError::NoneFree), now);
+            }
+            ["lease", "upstream", address] => {
+                session.handle_upstream_port_leased(Ok(address.parse().unwrap()), now);
+            }
             ["lease", "expired"] => session.handle_lease_expired(now),
             ["dial", "ok"] => session.handle_backend_dialled(true, now),
             ["dial", "failed"] => session.handle_backend_dialled(false, now),
             ["progress", bytes] => session.handle_progress(bytes.parse().unwrap(), false),
             ["progress", bytes, "ended"] => session.handle_progress(bytes.parse().unwrap(), true),
-            ["relay", end, bytes] => {
-                let report = RelayReport {
-                    bytes: bytes.parse().unwrap(),
-                    end: relay_end(end),
-                    tls: None,
-                    upstream_tls: None,
+            ["relay", end, bytes, legs @ ..] => {
+                let (tls, upstream_tls) = match legs {
+                    [] => (None, None),
+                    ["tls", down, up] => (data_tls(down), data_tls(up)),
+                    _ => panic!("no TLS of two legs: {line}"),
                 };
+                let bytes = bytes.parse().unwrap();
+                let report = RelayReport { bytes, end: relay_end(end), tls, upstream_tls };
                 session.handle_relay_finished(report, now);
             }
             ["download", "ended"] => session.handle_download_finished(true, now),
@@ -341,6 +382,11 @@ pub(super) const LOGIN: &str = "
     C< 230 Welcome
     = logged in";
 
+/// The same with a backend that was under TLS before it said anything.
+pub(super) fn secure_login() -> String {
+    LOGIN.replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER")
+}
+
 /// From EPSV to two data connections.
 pub(super) const ARM: &str = "
     C> EPSV
@@ -378,7 +424,11 @@ fn describe_action(action: &Action) -> String {
                 Protection::Clear => "clear",
                 Protection::Private => "private",
             };
-            format!("* relay {direction} {protection}")
+            let upstream = match order.upstream_protection {
+                Protection::Clear => "",
+                Protection::Private => ", upstream private",
+            };
+            format!("* relay {direction} {protection}{upstream}")
         }
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
@@ -410,7 +460,7 @@ fn describe_reply(reply: &Reply) -> String {
 
 fn describe_command(command: &Command) -> String {
     let line = command.encode();
-    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string()
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
 fn describe_fact(fact: &Fact) -> String {
@@ -431,7 +481,11 @@ fn describe_fact(fact: &Fact) -> String {
             let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
             let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
             let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
-            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}", name.unwrap_or_default())
+            let tls = match (&record.tls, &record.upstream_tls) {
+                (None, None) => String::new(),
+                (down, up) => format!(" tls {} {}", version(down), version(up)),
+            };
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
         }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
@@ -452,6 +506,21 @@ fn tls(name: Option<&str>, subject: Option<&str>) -> ControlTls {
     }
 }
 
+/// `-`: none.
+fn data_tls(version: &str) -> Option<DataTls> {
+    let version = match version {
+        "-" => return None,
+        "1.2" => "1.2",
+        "1.3" => "1.3",
+        _ => panic!("no version of TLS: {version}"),
+    };
+    Some(DataTls { version, suite: "AES".into(), resumed: true, close_notify: true })
+}
+
+fn version(tls: &Option<DataTls>) -> &'static str {
+    tls.as_ref().map_or("-", |tls| tls.version)
+}
+
 fn upstream(address: &str, prefer_pasv: bool) -> UpstreamInfo {
     UpstreamInfo { server: address.parse().unwrap(), prefer_pasv }
 }
@@ -464,6 +533,7 @@ fn line_error(word: &str) -> LineError {
         "NUL" => LineError::Nul,
         "telnet" => LineError::Telnet,
         "tls" => LineError::TlsRecord,
+        "PROXY" => LineError::ProxyHeader,
         _ => panic!("no line error: {word}"),
     }
 }
