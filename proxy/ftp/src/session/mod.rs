@@ -488,6 +488,7 @@ impl Session {
             self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));
         }
         self.phase = Phase::Closed;
+        self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
         self.renewal = None;
         self.credentials = None;

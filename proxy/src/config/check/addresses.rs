@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 use super::super::backend::BackendDraft;
 use super::super::diagnostic::Span;
 use super::super::document::{Document, Located};
@@ -15,6 +17,7 @@ use super::super::spelling::printable;
 pub(super) fn check(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
     binds_apart(document, listeners);
     passive_ports_apart(document, listeners);
+    warn_of_mixed_balancers(document, listeners);
     active_ports_apart(document, listeners, backends);
     source_ports_apart(document, listeners);
     no_loops(document, listeners, backends);
@@ -99,6 +102,42 @@ fn passive_ports_apart(document: &Document, listeners: &[ListenerDraft]) {
     }
 }
 
+/// A connection to a port that listeners share is known only by where it comes from: what is a balancer's for one would
+/// be a client's for another.
+fn warn_of_mixed_balancers(document: &Document, listeners: &[ListenerDraft]) {
+    let balancers = |draft: &ListenerDraft| {
+        let is_proxied = draft.listener.passive.proxy_protocol;
+        let from = draft.listener.proxy_protocol_from.iter().copied();
+        from.filter(|_| is_proxied).collect::<BTreeSet<IpNet>>()
+    };
+    for (index, draft) in listeners.iter().enumerate() {
+        let PassivePorts::Range(range) = &draft.passive_ports.value else { continue };
+        let shared = listeners[..index].iter().find_map(|other| {
+            let port = shared_port(range, &other.passive_ports.value)?;
+            (balancers(other) != balancers(draft)).then_some((port, other))
+        });
+        if let Some((port, other)) = shared {
+            document.doubt(
+                &draft.passive_ports.span,
+                format!(
+                    "data connections of listener `{}` come to passive port {port}, too, through other balancers",
+                    printable(&other.name.value)
+                ),
+                "give listeners passive ports of their own where `passive.proxy_protocol` or `proxy_protocol_from` \
+                 differs",
+                (&other.passive_ports.span, "the same ports"),
+            );
+        }
+    }
+}
+
+/// The lowest port that is in both.
+fn shared_port(range: &RangeInclusive<u16>, other: &PassivePorts) -> Option<u16> {
+    let PassivePorts::Range(other) = other else { return None };
+    let first = *range.start().max(other.start());
+    (range.contains(&first) && other.contains(&first)).then_some(first)
+}
+
 /// The ports that servers connect to belong to nobody else.
 fn active_ports_apart(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
     for ports in backends.iter().filter_map(|draft| draft.active_ports.as_ref()) {
@@ -119,11 +158,10 @@ fn active_ports_apart(document: &Document, listeners: &[ListenerDraft], backends
                 hint,
                 (&bind.span, "listens here"),
             );
-        } else if let Some((port, other)) = listeners.iter().find_map(|draft| {
-            let PassivePorts::Range(taken) = &draft.passive_ports.value else { return None };
-            let first = *range.start().max(taken.start());
-            (range.contains(&first) && taken.contains(&first)).then_some((first, draft))
-        }) {
+        } else if let Some((port, other)) = listeners
+            .iter()
+            .find_map(|draft| shared_port(range, &draft.passive_ports.value).map(|port| (port, draft)))
+        {
             document.conflict(
                 &ports.span,
                 format!(

@@ -384,3 +384,32 @@ fn proxy_headers_come_from_somebody() {
         "did you mean \"10.0.0.0/8\"",
     );
 }
+
+#[test]
+fn listeners_behind_different_balancers_do_not_share_ports() {
+    let text = |second: &str| {
+        format!(
+            "[[listener]]\nproxy_protocol_from = ['10.0.0.1']\npassive.proxy_protocol = true\n[[listener]]\n\
+             name = 'b'\nmode = 'implicit'\n{second}\n[[backend]]\nservers = ['a']\n"
+        )
+    };
+    let message = "come to passive port 61000, too, through other balancers";
+    for (second, line) in [
+        ("", 4),
+        ("proxy_protocol_from = ['10.0.0.1']", 4),
+        ("proxy_protocol_from = ['10.0.0.2']\npassive.proxy_protocol = true", 8),
+    ] {
+        only_warning(
+            &text(second),
+            &format!("{line}:1: data connections of listener `ftps` {message}"),
+            "passive ports of their own",
+        );
+    }
+    for second in [
+        "proxy_protocol_from = ['10.0.0.1']\npassive.proxy_protocol = true",
+        "passive.ports = '61010-61019'",
+        "passive.ports = 'auto:3'",
+    ] {
+        assert_eq!(doubtful(&text(second)), [""; 0]);
+    }
+}

@@ -269,6 +269,18 @@ fn the_client_leaves_and_the_gateway_stops_at_any_step() {
 }
 
 #[test]
+fn what_comes_of_a_dial_or_handshake_after_the_end_is_nothing() {
+    for report in ["B refused", "B connected"] {
+        connecting(Off, 3).play(&format!("C closed\n* close\n{report}"));
+    }
+    for report in ["B refused", "B secured"] {
+        let mut wire = connecting(Explicit, 3);
+        wire.play("B connected\nB< 220 x\nB> AUTH TLS\nB< 234 x\n* secure upstream\nC closed\n* close");
+        wire.play(report);
+    }
+}
+
+#[test]
 fn the_login_has_its_deadline_however_many_servers_are_tried() {
     let mut wire = connecting(Off, 100);
     wire.play(

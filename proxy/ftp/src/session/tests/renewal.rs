@@ -90,7 +90,7 @@ fn a_fresh_login_comes_before_the_data_connection() {
          B> RETR a
          B< 150 x
          C< 150 x
-         * relay download clear",
+         * relay download clear, upstream private",
     );
 }
 
