@@ -149,7 +149,7 @@ fn a_server_that_repeats_its_1yz_is_understood() {
     });
     let scene = Scene::start(script);
     let mut client = scene.client();
-    let mut data = client.begin_transfer("RETR old");
+    let mut data = client.begin_transfer_by(DataMode::Epsv, "RETR old");
     assert_eq!(data.read_to_end().0, b"0123456789");
     assert_eq!(client.final_reply().code, 226);
     client.expect("NOOP", 200);
