@@ -1,12 +1,11 @@
 //! All path patterns of a policy as one automaton over components: a path is walked once, however many patterns.
 //!
 //! Equal beginnings share nodes, literal components are looked up, and the many globs of one directory are
-//! sieved by one `GlobSet` before each is asked. It agrees with `pattern`, which asks one pattern at a time.
+//! sieved by the texts that they hold before each is asked. It agrees with `pattern`, which asks one pattern at a time.
 
 use std::collections::HashMap;
 
-use crate::glob::Glob;
-use crate::index::{Bits, GlobSets, IdSet};
+use crate::index::{Bits, IdSet, Sieve};
 use crate::pattern::{Component, Token, matches_name};
 
 /// Patterns, each owned by a number (a rule's).
@@ -29,7 +28,7 @@ struct Node {
     any: Option<u32>,
     globs: Vec<(Vec<Token>, u32)>,
     /// Which of the globs may match; asked only where they are many.
-    sieve: Option<GlobSets>,
+    sieve: Option<Sieve>,
     /// Globs that hold `$user`.
     users: Vec<(Vec<Token>, u32)>,
     /// Behind `**`: reached from here without a component.
@@ -63,7 +62,7 @@ impl Automaton {
             node.accepts = IdSet::from_numbers(ends, bound);
             node.reaches = IdSet::from_numbers(passes, bound);
             if node.globs.len() >= GLOBS_UNSIEVED_MAX {
-                node.sieve = sieve(&node.globs);
+                node.sieve = Some(sieve(&node.globs));
             }
         }
         Self { nodes }
@@ -172,25 +171,19 @@ fn step(nodes: &mut Vec<Node>, at: usize, component: &Component) -> usize {
     next as usize
 }
 
-/// A set that matches whenever one of the globs does, and perhaps more often: what is no plain text becomes `*`.
-/// `None`: no such set; then each glob is asked.
-fn sieve(globs: &[(Vec<Token>, u32)]) -> Option<GlobSets> {
-    let mut sieve = Vec::new();
-    for (tokens, _) in globs {
-        let mut text = String::new();
-        for token in tokens {
-            match token {
-                Token::Literal(literal) => text.push_str(&globset::escape(literal)),
-                Token::Star | Token::One | Token::Class { .. } | Token::User if text.ends_with('*') => {}
-                Token::Star | Token::One | Token::Class { .. } | Token::User => text.push('*'),
-            }
-        }
-        sieve.push(Glob::compile(&text, false).ok()?);
-    }
-    Some(GlobSets::new(&sieve))
+/// Finds each glob that may match by the longest text that it asks for.
+fn sieve(globs: &[(Vec<Token>, u32)]) -> Sieve {
+    let longest = |tokens: &Vec<Token>| {
+        let texts = tokens.iter().filter_map(|token| match token {
+            Token::Literal(text) => Some(text.clone()),
+            Token::Star | Token::One | Token::Class { .. } | Token::User => None,
+        });
+        texts.max_by_key(String::len)
+    };
+    Sieve::new(&globs.iter().map(|(tokens, _)| longest(tokens)).collect::<Vec<_>>())
 }
 
-/// From here on, one set is faster than each glob alone.
+/// From here on, one search is faster than each glob alone.
 const GLOBS_UNSIEVED_MAX: usize = 8;
 
 #[cfg(test)]

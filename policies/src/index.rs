@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 
+use aho_corasick::AhoCorasick;
 use globset::GlobSet;
 use ipnet::IpNet;
 
@@ -105,12 +106,15 @@ impl IdSet {
     }
 }
 
-/// Who asks for which names. Literal names are looked up; all patterns are asked in one pass.
+/// Who asks for which names. Literal names are looked up; patterns are asked only where their longest literal
+/// part occurs, and those without such a part all at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NameIndex {
     literals: HashMap<Vec<u8>, IdSet>,
-    globs: GlobSets,
-    of_glob: Vec<IdSet>,
+    sieve: Sieve,
+    sieved: Vec<(Glob, IdSet)>,
+    others: GlobSets,
+    of_other: Vec<IdSet>,
     /// Everybody who asks for some name.
     pub(crate) asked: Bits,
 }
@@ -120,7 +124,7 @@ impl NameIndex {
     pub(crate) fn new<'a>(bound: usize, lists: impl Iterator<Item = &'a [Glob]>) -> Self {
         let mut asked = Bits::none(bound);
         let mut literals: HashMap<Vec<u8>, Vec<u32>> = HashMap::new();
-        let mut globs: HashMap<&str, Vec<u32>> = HashMap::new();
+        let mut globs: HashMap<&str, (&Glob, Vec<u32>)> = HashMap::new();
         for (number, list) in lists.enumerate() {
             for glob in list {
                 asked.insert(number);
@@ -128,23 +132,32 @@ impl NameIndex {
                 if glob.is_literal() {
                     literals.entry(glob.as_str().as_bytes().to_vec()).or_default().push(number);
                 } else {
-                    globs.entry(glob.as_str()).or_default().push(number);
+                    globs.entry(glob.as_str()).or_insert_with(|| (glob, Vec::new())).1.push(number);
                 }
             }
         }
-        let mut compiled = Vec::new();
-        let mut of_glob = Vec::new();
-        for (text, numbers) in globs {
-            compiled.push(Glob::compile(text, false).expect("the text was compiled before"));
-            of_glob.push(IdSet::from_numbers(numbers, bound));
+        let (mut sieved, mut parts, mut others, mut of_other) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (text, (glob, numbers)) in globs {
+            let set = IdSet::from_numbers(numbers, bound);
+            match longest_literal(text) {
+                Some(part) => {
+                    parts.push(Some(part.to_owned()));
+                    sieved.push((glob.clone(), set));
+                }
+                None => {
+                    others.push(Glob::compile(text, false).expect("the text was compiled before"));
+                    of_other.push(set);
+                }
+            }
         }
+        let literals = literals.into_iter();
         Self {
-            literals: literals
-                .into_iter()
-                .map(|(name, numbers)| (name, IdSet::from_numbers(numbers, bound)))
-                .collect(),
-            globs: GlobSets::new(&compiled),
-            of_glob,
+            literals: literals.map(|(name, numbers)| (name, IdSet::from_numbers(numbers, bound))).collect(),
+            sieve: Sieve::new(&parts),
+            sieved,
+            others: GlobSets::new(&others),
+            of_other,
             asked,
         }
     }
@@ -163,9 +176,8 @@ impl NameIndex {
         let literals = literals.into_iter();
         Self {
             literals: literals.map(|(name, numbers)| (name, IdSet::from_numbers(numbers, bound))).collect(),
-            globs: GlobSets::default(),
-            of_glob: Vec::new(),
             asked,
+            ..Self::default()
         }
     }
 
@@ -174,7 +186,69 @@ impl NameIndex {
         if let Some(set) = self.literals.get(name) {
             set.add_to(hits);
         }
-        self.globs.find(name, |glob| self.of_glob[glob].add_to(hits));
+        self.sieve.find(name, |glob| {
+            let (glob, set) = &self.sieved[glob];
+            if glob.matches(name) {
+                set.add_to(hits);
+            }
+        });
+        self.others.find(name, |glob| self.of_other[glob].add_to(hits));
+    }
+}
+
+/// The longest part of a glob's text that each name must hold; `None` where brackets, braces and backslashes
+/// would need a closer look.
+fn longest_literal(glob: &str) -> Option<&str> {
+    if glob.contains(['[', ']', '{', '}', '\\']) {
+        return None;
+    }
+    glob.split(['*', '?']).max_by_key(|part| part.len()).filter(|part| !part.is_empty())
+}
+
+/// Finds in one pass over a name which of many texts occur in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sieve {
+    texts: Option<AhoCorasick>,
+    /// Which numbers have each text.
+    of_text: Vec<Vec<usize>>,
+    /// Those without a text, which are always found.
+    always: Vec<usize>,
+}
+
+impl Sieve {
+    /// From each number's text.
+    pub(crate) fn new(texts: &[Option<String>]) -> Self {
+        let mut numbers: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut always = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            match text {
+                Some(text) => numbers.entry(text).or_default().push(number),
+                None => always.push(number),
+            }
+        }
+        let (texts, of_text): (Vec<&str>, Vec<Vec<usize>>) = numbers.into_iter().unzip();
+        if texts.is_empty() {
+            return Self { texts: None, of_text, always };
+        }
+        match AhoCorasick::new(&texts) {
+            Ok(found) => Self { texts: Some(found), of_text, always },
+            // Too many for it: then each is asked.
+            Err(_) => Self {
+                texts: None,
+                of_text: Vec::new(),
+                always: always.into_iter().chain(of_text.concat()).collect(),
+            },
+        }
+    }
+
+    /// Names every number whose text occurs, some of them more than once.
+    pub(crate) fn find(&self, name: &[u8], mut hit: impl FnMut(usize)) {
+        self.always.iter().for_each(|&number| hit(number));
+        if let Some(texts) = &self.texts {
+            for found in texts.find_overlapping_iter(name) {
+                self.of_text[found.pattern().as_usize()].iter().for_each(|&number| hit(number));
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! - [`compile`]: rules become sets, by `index` (names, networks) and `automaton` (paths).
 //! - [`authorize`]: the decision.
 //! - [`explain`]: why it is what it is.
+//! - [`subtree`]: the same for whole directories.
 //! - [`route`]: which backend serves a session.
 
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -29,12 +30,14 @@ pub mod pattern;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod subtree;
 
 pub use authorize::{Denial, Observation, Permit};
 pub use compile::{CompileError, Definition, Policy, RuleRef};
 pub use glob::{Glob, GlobError};
 pub use path::{CanonicalPath, PathError, PathProfile};
 pub use request::{Access, Operation, Request, Subject, Target};
+pub use subtree::Extent;
 
 #[cfg(test)]
 mod tests;

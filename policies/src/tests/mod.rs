@@ -1,7 +1,7 @@
 //! Policies as a whole: what is written, asked, and answered.
 
 mod decisions;
-mod model;
+pub(crate) mod model;
 
 use std::net::IpAddr;
 
