@@ -13,6 +13,7 @@
 //! - [`authorize`]: the decision.
 //! - [`explain`]: why it is what it is.
 //! - [`subtree`]: the same for whole directories.
+//! - [`limit`]: how many, how fast, and who is locked out.
 //! - [`route`]: which backend serves a session.
 
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -25,6 +26,7 @@ mod fold;
 mod glob;
 pub mod hours;
 mod index;
+pub mod limit;
 pub mod path;
 pub mod pattern;
 pub mod request;
