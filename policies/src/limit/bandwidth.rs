@@ -49,6 +49,7 @@ pub struct Bandwidth {
 struct Bucket {
     rate: f64,
     tokens: f64,
+    filled_at: Duration,
     /// Transfers that draw from it.
     members: usize,
 }
@@ -73,10 +74,9 @@ impl Bandwidth {
     /// session; `buckets` what it draws from, each with its rate in bytes per second. A bucket starts empty with its
     /// first transfer, and goes with its last.
     pub fn join(&mut self, family: Vec<Key>, buckets: Vec<(BucketId, u64)>, now: Duration) -> TransferId {
-        self.share(now);
         self.next_transfer += 1;
         let id = TransferId(self.next_transfer);
-        let buckets = self.enter(buckets);
+        let buckets = self.enter(buckets, now);
         let (credit, asking_until, vessel, share_rate) = (0.0, Duration::ZERO, 1.0, 1.0);
         self.transfers.insert(id, Transfer { family, buckets, credit, asking_until, vessel, share_rate });
         id
@@ -84,8 +84,7 @@ impl Bandwidth {
 
     /// Lets a transfer draw from other buckets: after a reload has brought limits, or taken some.
     pub fn rejoin(&mut self, id: TransferId, buckets: Vec<(BucketId, u64)>, now: Duration) {
-        self.share(now);
-        let entered = self.enter(buckets);
+        let entered = self.enter(buckets, now);
         let left = match self.transfers.get_mut(&id) {
             Some(transfer) => std::mem::replace(&mut transfer.buckets, entered),
             None => entered,
@@ -102,8 +101,8 @@ impl Bandwidth {
 
     /// Changes the rate of all buckets of a limit, in bytes per second, from now on.
     pub fn set_rate(&mut self, limit: &str, rate_bytes: u64, now: Duration) {
-        self.share(now);
         for (_, bucket) in self.buckets.iter_mut().filter(|(id, _)| &*id.limit == limit) {
+            bucket.fill(now);
             bucket.rate = bytes(rate_bytes.max(1));
             bucket.tokens = bucket.tokens.min(bucket.size());
         }
@@ -117,19 +116,24 @@ impl Bandwidth {
         }
         let was_asking = transfer.asking_until >= now;
         transfer.asking_until = transfer.asking_until.max(now + ASKING_FOR);
-        if !was_asking || transfer.credit < transfer.portion().min(bytes(want)) {
+        let wanted = transfer.enough().min(bytes(want));
+        let transfer = &self.transfers[&id];
+        let elapsed = now.saturating_sub(self.shared_at).as_secs_f64();
+        let tokens = transfer.buckets.iter().map(|id| self.buckets[id].tokens).fold(f64::MAX, f64::min);
+        // A round costs work for every transfer: only where it would give enough to this one.
+        let may_gain = tokens + transfer.share_rate * elapsed;
+        if !was_asking || (transfer.credit < wanted && transfer.credit + may_gain >= wanted) {
             self.share(now);
         }
+        let elapsed = now.saturating_sub(self.shared_at).as_secs_f64();
         let transfer = self.transfers.get_mut(&id).expect("it was there a moment ago");
-        let portion = transfer.portion();
-        if transfer.credit >= portion.min(bytes(want)) {
+        if transfer.credit >= transfer.enough().min(bytes(want)) {
             let granted = transfer.credit.floor().min(bytes(want));
             transfer.credit -= granted;
             return Grant::Bytes(whole(granted));
         }
-        let wait = Duration::from_secs_f64(
-            ((portion - transfer.credit) / transfer.share_rate).clamp(WAIT_MIN, WAIT_MAX),
-        );
+        let seconds = (transfer.vessel * PORTION - transfer.credit) / transfer.share_rate - elapsed;
+        let wait = Duration::from_secs_f64(seconds.clamp(WAIT_MIN, WAIT_MAX));
         transfer.asking_until = transfer.asking_until.max(now + wait + ASKING_FOR);
         Grant::Wait(wait)
     }
@@ -146,14 +150,15 @@ impl Bandwidth {
         self.buckets.len()
     }
 
-    fn enter(&mut self, buckets: Vec<(BucketId, u64)>) -> Vec<BucketId> {
+    fn enter(&mut self, buckets: Vec<(BucketId, u64)>, now: Duration) -> Vec<BucketId> {
         let mut entered = Vec::new();
         for (id, rate) in buckets {
             if entered.contains(&id) {
                 continue;
             }
-            let fresh = Bucket { rate: 0.0, tokens: 0.0, members: 0 };
+            let fresh = Bucket { rate: 0.0, tokens: 0.0, filled_at: now, members: 0 };
             let bucket = self.buckets.entry(id.clone()).or_insert(fresh);
+            bucket.fill(now);
             bucket.rate = bytes(rate.max(1));
             bucket.members += 1;
             entered.push(id);
@@ -174,12 +179,9 @@ impl Bandwidth {
 
     /// Lets time fill the buckets, and deals out what is in them.
     fn share(&mut self, now: Duration) {
-        let elapsed = now.saturating_sub(self.shared_at).as_secs_f64();
-        self.shared_at = self.shared_at.max(now);
-        for bucket in self.buckets.values_mut() {
-            bucket.tokens = (bucket.tokens + bucket.rate * elapsed).min(bucket.size());
-        }
-        let now = self.shared_at;
+        let now = self.shared_at.max(now);
+        self.shared_at = now;
+        self.buckets.values_mut().for_each(|bucket| bucket.fill(now));
         let asking = self.transfers.iter().filter(|(_, transfer)| transfer.is_asking(now));
         let mut thirsty: Vec<(TransferId, f64)> = asking.map(|(&id, _)| (id, 0.0)).collect();
         thirsty.sort_by(|(one, _), (other, _)| {
@@ -252,6 +254,13 @@ impl Bandwidth {
 }
 
 impl Bucket {
+    /// Lets time fill it.
+    fn fill(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.filled_at = self.filled_at.max(now);
+        self.tokens = (self.tokens + self.rate * elapsed).min(self.size());
+    }
+
     fn size(&self) -> f64 {
         (self.rate * BUCKET_SECONDS).max(BUCKET_BYTES_MIN)
     }
@@ -263,9 +272,10 @@ impl Transfer {
         self.asking_until >= now && !self.buckets.is_empty()
     }
 
-    /// Small pieces cost more than they move: a few at once, and often enough that no bucket overflows meanwhile.
-    fn portion(&self) -> f64 {
-        (self.vessel * PORTION).max(1.0)
+    /// Small pieces cost more than they move. It waits for twice as much: so whoever wakes first deals out for all
+    /// who wake soon after.
+    fn enough(&self) -> f64 {
+        (self.vessel * PORTION / 2.0).max(1.0)
     }
 }
 
