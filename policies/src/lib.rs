@@ -13,6 +13,7 @@
 //! - [`authorize`]: the decision.
 //! - [`explain`]: why it is what it is.
 //! - [`subtree`]: the same for whole directories.
+//! - [`shadow`]: rules that can never decide.
 //! - [`limit`]: how many, how fast, and who is locked out.
 //! - [`route`]: which backend serves a session.
 
@@ -32,6 +33,7 @@ pub mod pattern;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod shadow;
 pub mod subtree;
 
 pub use authorize::{Denial, Observation, Permit};
