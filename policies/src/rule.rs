@@ -221,6 +221,23 @@ impl TlsRequirement {
     }
 }
 
+/// In the shortest words that mean the same.
+impl fmt::Display for TlsRequirement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let levels = match self.levels {
+            [true, false, _] => "none",
+            [true, true, false] => "<=1.2",
+            [true, true, true] => "<=1.3",
+            [false, true, false] => "=1.2",
+            [false, false, _] => "=1.3",
+            [false, true, true] if self.must_be_resumed => return formatter.write_str("resumed"),
+            [false, true, true] => ">=1.2",
+        };
+        formatter.write_str(levels)?;
+        if self.must_be_resumed { formatter.write_str(", resumed") } else { Ok(()) }
+    }
+}
+
 /// A verb, perhaps with its sub-command: `STOR`, `SITE CHMOD`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CommandName {
@@ -378,6 +395,7 @@ mod tests {
         ] {
             let requirement = TlsRequirement::parse(text).unwrap();
             assert_eq!(all.map(|tls| requirement.matches(tls)), expected, "{text}");
+            assert_eq!(TlsRequirement::parse(&requirement.to_string()), Ok(requirement), "{text}");
         }
         for text in
             ["", "1.1", "=>1.2", ">1.3", "=1.2,=1.3", "none, resumed", "=resumed", "1.3 "].iter().take(7)

@@ -36,6 +36,7 @@ pub(crate) fn backend_config(addresses: &[SocketAddr]) -> Backend {
         check: Check { kind: CheckKind::Greeting, every: Duration::from_secs(10), fall: 3, rise: 2 },
         proxy_protocol: ProxyProtocol::Off,
         source: None,
+        paths: ftpsgate_policies::PathProfile::Unix,
         max_sessions: 0,
         connect_timeout: Duration::from_secs(5),
         reply_timeout: Duration::from_secs(5),

@@ -58,6 +58,7 @@ fn backend(table: &Table<'_>) -> BackendDraft {
         check: health::read(table, &mode),
         proxy_protocol: proxy_protocol.value,
         source: source.value,
+        paths: table.read("paths", choice).value,
         max_sessions: table.read("max_sessions", |value, kind| Ok(narrow(integer(value, kind)?))).value,
         connect_timeout: table.read("connect_timeout", duration).value,
         reply_timeout: table.read("reply_timeout", duration).value,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
 use super::listener::ListenerDraft;
-use super::model::{Config, Gateway};
+use super::model::{ClientCertificates, Config, Gateway, Mode};
+use super::policy::{self, PolicyDraft, PolicyFile, Surroundings};
 use super::route::RouteDraft;
 use super::spelling::{nearest, printable};
 use super::table::Table;
@@ -22,11 +23,16 @@ pub(super) struct Drafts {
     pub(super) listeners: Vec<ListenerDraft>,
     pub(super) backends: Vec<BackendDraft>,
     pub(super) routes: Vec<RouteDraft>,
+    pub(super) policy: PolicyDraft,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
 /// reported.
-pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts) -> Config {
+pub(super) fn assemble(
+    document: &Document,
+    gateway: Gateway,
+    mut drafts: Drafts,
+) -> (Config, Vec<PolicyFile>) {
     unique_names(document, "listener", drafts.listeners.iter().map(|draft| &draft.name));
     unique_names(document, "backend", drafts.backends.iter().map(|draft| &draft.name));
     for draft in &drafts.listeners {
@@ -39,13 +45,37 @@ pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts
     warn_of_unused_profiles(document, &drafts.listeners, &drafts.profiles);
     warn_of_unused_backends(document, &drafts);
     addresses::check(document, &drafts.listeners, &drafts.backends);
-    let Drafts { profiles, listeners, backends, routes } = drafts;
-    Config {
+    let (policy, rules) = policy::assemble(document, &drafts.policy, &surroundings(&drafts));
+    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. } } = drafts;
+    let config = Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
         routes: routes.into_iter().map(|draft| draft.route).collect(),
+        policy,
+        rules,
+    };
+    (config, files)
+}
+
+/// What rules may refer to.
+fn surroundings(drafts: &Drafts) -> Surroundings {
+    let Drafts { profiles, listeners, backends, .. } = drafts;
+    let asks = |listener: &ListenerDraft| {
+        let profile = profiles.iter().find(|profile| profile.name.value == listener.tls.value);
+        listener.listener.mode != Mode::Plain
+            && profile.is_none_or(|profile| profile.profile.client_certificates != ClientCertificates::Off)
+    };
+    let are_sound =
+        !listeners.is_empty() && listeners.iter().all(|draft| draft.name.is_sound());
+    let listener_names = listeners.iter().map(|draft| draft.name.value.clone());
+    let are_backends_sound = !backends.is_empty() && backends.iter().all(|draft| draft.name.is_sound());
+    let profiles = backends.iter().map(|draft| (draft.name.value.clone(), draft.backend.paths));
+    Surroundings {
+        listeners: are_sound.then(|| listener_names.collect()),
+        backends: are_backends_sound.then(|| profiles.collect()),
+        asks_for_certificates: listeners.iter().any(asks),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Keys whose value is one word of a few: the words, and the values that they stand for.
 
+use ftpsgate_policies::rule::{self, Action};
+use ftpsgate_policies::{Operation, PathProfile, request};
+
 use super::model::{
     BackendTlsMode, Balance, CertificateFallback, ClientCertificates, DataResumption, Mode, ProxyProtocol,
     RequireTls, TlsVersion, UploadEnd,
@@ -227,6 +230,63 @@ impl Choice for CheckWord {
     }
 }
 
+impl Choice for Action {
+    const ALL: &'static [Self] = &[Self::Allow, Self::Deny];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// `mode` of a rule, and of the whole policy.
+impl Choice for rule::Mode {
+    const ALL: &'static [Self] = &[Self::Enforce, Self::Observe];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl Choice for Operation {
+    const ALL: &'static [Self] = &Operation::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// `tls` of a test.
+impl Choice for Option<request::TlsVersion> {
+    const ALL: &'static [Self] =
+        &[None, Some(request::TlsVersion::V12), Some(request::TlsVersion::V13)];
+
+    fn word(self) -> &'static str {
+        match self {
+            None => "none",
+            Some(request::TlsVersion::V12) => "1.2",
+            Some(request::TlsVersion::V13) => "1.3",
+        }
+    }
+}
+
+impl Choice for PathProfile {
+    const ALL: &'static [Self] = &[Self::Unix, Self::Windows, Self::Opaque];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Windows => "windows",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +314,10 @@ mod tests {
         every_word_names_its_value::<DataTls>();
         every_word_names_its_value::<DataWord>();
         every_word_names_its_value::<CheckWord>();
+        every_word_names_its_value::<Action>();
+        every_word_names_its_value::<rule::Mode>();
+        every_word_names_its_value::<Operation>();
+        every_word_names_its_value::<Option<request::TlsVersion>>();
+        every_word_names_its_value::<PathProfile>();
     }
 }

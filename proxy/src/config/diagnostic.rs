@@ -42,8 +42,16 @@ impl Source {
         &self.text
     }
 
+    /// A line, counted from 1, without its indentation and its end.
+    pub(super) fn line(&self, line: usize) -> Option<Span> {
+        let start = *self.line_starts.get(line.checked_sub(1)?)?;
+        let text = self.text[start..].lines().next().unwrap_or_default();
+        let indentation = text.len() - text.trim_start().len();
+        Some(start + indentation..start + text.trim_end().len().max(indentation))
+    }
+
     /// The line of an offset, counted from 1, and where it begins.
-    fn line_of(&self, offset: usize) -> (usize, usize) {
+    pub(super) fn line_of(&self, offset: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= offset);
         (line, self.line_starts[line - 1])
     }
@@ -230,13 +238,21 @@ impl Diagnostics {
     /// More of each kind are counted but not kept.
     pub const KEPT_MAX: usize = 100;
 
-    /// Sorts `all` by place, errors apart from warnings.
+    /// Sorts `all` by file and place, errors apart from warnings. Files stand in the order in which they first come.
     #[must_use]
     pub fn new(all: impl IntoIterator<Item = Diagnostic>) -> Self {
+        let all: Vec<Diagnostic> = all.into_iter().collect();
+        let mut files: Vec<String> = Vec::new();
+        for diagnostic in &all {
+            if !files.contains(&diagnostic.origin) {
+                files.push(diagnostic.origin.clone());
+            }
+        }
+        let file_of = |diagnostic: &Diagnostic| files.iter().position(|file| *file == diagnostic.origin);
         let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
         for list in [&mut errors, &mut warnings] {
-            list.sort_by_key(Diagnostic::offset);
+            list.sort_by_key(|diagnostic| (file_of(diagnostic), diagnostic.offset()));
             bound(list);
         }
         Self { errors, warnings }

@@ -48,6 +48,16 @@ impl Document {
         (self.found.into_inner(), self.places.into_inner())
     }
 
+    /// Whether the TOML had to be repaired: what is missing may be there.
+    pub(super) fn is_repaired(&self) -> bool {
+        !self.repaired.lines.is_empty()
+    }
+
+    /// Adds what is wrong with another file.
+    pub(super) fn add(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().push(diagnostic);
+    }
+
     /// Reports an error.
     pub(super) fn error(
         &self,

@@ -3,12 +3,14 @@
 
 mod backend;
 mod listener;
+mod policy;
 mod route;
 
 use std::time::Duration;
 
 pub(super) use self::backend::BACKEND;
 pub(super) use self::listener::LISTENER;
+pub(super) use self::policy::{GROUP, POLICY, RULE, TEST};
 pub(super) use self::route::ROUTE;
 use super::choice::Choice;
 use super::model::{CertificateFallback, ClientCertificates, DataResumption, TlsVersion};
@@ -31,15 +33,29 @@ pub(super) static FILE: Section = Section {
             Absent,
             "Which sessions go elsewhere than to the `backend` of their listener.",
         ),
-        later("policy", "every login that the backend accepts may do what the backend allows"),
-        later("group", "groups come with rules"),
-        later("rule", "every login that the backend accepts may do what the backend allows"),
-        later("limit", "`max_sessions` and `login_attempts` of [[listener]] are the limits of this version"),
-        later("test", "tests come with rules"),
+        key("policy", Kind::Table(&POLICY), Absent, "What holds for all rules."),
+        GROUPS,
+        RULES,
+        LIMITS,
+        TESTS,
         later("audit", "until the audit exists, denials are log events with the target `audit`"),
         later("admin", "SIGHUP reloads the configuration, SIGTERM drains and stops"),
     ],
 };
+
+/// A file that `files` of [policy] names.
+pub(super) static POLICY_FILE: Section = Section {
+    header: "the top level of a policy file",
+    summary: "[[rule]], [[group]] and [[test]].",
+    keys: &[GROUPS, RULES, LIMITS, TESTS],
+};
+
+const GROUPS: Key = key("group", Kind::Tables(&GROUP), Absent, "Users under one name, for rules.");
+const RULES: Key =
+    key("rule", Kind::Tables(&RULE), Absent, "Who may do what. Without rules, what the backend allows is allowed.");
+const LIMITS: Key =
+    later("limit", "`max_sessions` and `login_attempts` of [[listener]] are the limits of this version");
+const TESTS: Key = key("test", Kind::Tables(&TEST), Absent, "What policy must say of some commands.");
 
 /// `[gateway]`
 pub(super) static GATEWAY: Section = Section {

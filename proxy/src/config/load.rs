@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ftpsgate_policies::rule::Origin;
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 use super::document::{Document, Repaired};
 use super::model::Config;
+use super::policy::PolicyFile;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{backend, check, gateway, listener, route, tls};
+use super::{backend, check, gateway, listener, policy, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +31,7 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     source: Arc<Source>,
     places: BTreeMap<String, Span>,
+    policy_files: Vec<Arc<Source>>,
 }
 
 impl Loaded {
@@ -54,6 +57,23 @@ impl Loaded {
             }
         }
     }
+
+    /// A finding about a rule or a test, by where it stands, in this file or a policy file.
+    #[must_use]
+    pub fn diagnostic_at(
+        &self,
+        severity: Severity,
+        origin: &Origin,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Diagnostic {
+        let sources = std::iter::once(&self.source).chain(&self.policy_files);
+        let source = sources.into_iter().find(|source| *source.origin() == *origin.file);
+        match source.and_then(|source| Some((source, source.line(origin.line as usize)?))) {
+            Some((source, span)) => Diagnostic::new(severity, source, span, message, hint),
+            None => Diagnostic::about(severity, &*origin.file, message, hint),
+        }
+    }
 }
 
 /// Reads the configuration file at `path`.
@@ -68,26 +88,65 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
         Diagnostics::from(Diagnostic::about(Severity::Error, origin.clone(), message, hint))
     };
     let hint = "name the file with `-c FILE`, or run without one: `ftpsgate run --backend HOST:PORT`";
-    let file = File::open(path).map_err(|error| cannot(error, hint))?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| cannot(error, hint))?;
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(Unread::Io(error)) => return Err(cannot(error, hint)),
+        Err(Unread::TooLarge) => return Err(too_large(&origin)),
+        Err(Unread::NotUtf8(text, place)) => {
+            let source = Arc::new(Source::new(&origin, text));
+            return Err(Diagnostics::from(not_utf8(&source, place)));
+        }
+    };
     let path = std::path::absolute(path).map_err(|error| cannot(error, hint))?;
     let base_dir = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, &origin, &base_dir),
-        Err(error) => {
-            let end = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let source = Arc::new(Source::new(&origin, text));
-            Err(Diagnostics::from(Diagnostic::new(
-                Severity::Error,
-                &source,
-                end..end + 1,
-                "the file is not UTF-8",
-                "save it as UTF-8; it was probably written in an older encoding",
-            )))
-        }
+    parse(&text, &origin, &base_dir)
+}
+
+/// Why a file has no text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(io::Error),
+    /// It is longer than [`FILE_BYTES_MAX`].
+    #[error("it is larger than 1 MiB")]
+    TooLarge,
+    /// It is not UTF-8: as far as it can be read, and where that ends.
+    #[error("it is not UTF-8")]
+    NotUtf8(String, usize),
+}
+
+/// Reads a whole file.
+pub(super) fn read_text(path: &Path) -> Result<String, Unread> {
+    let file = File::open(path).map_err(Unread::Io)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Unread::TooLarge);
     }
+    String::from_utf8(bytes).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        Unread::NotUtf8(String::from_utf8_lossy(error.as_bytes()).into_owned(), end)
+    })
+}
+
+pub(super) fn not_utf8(source: &Arc<Source>, place: usize) -> Diagnostic {
+    Diagnostic::new(
+        Severity::Error,
+        source,
+        place..place + 1,
+        "the file is not UTF-8",
+        "save it as UTF-8; it was probably written in an older encoding",
+    )
+}
+
+fn too_large(origin: &str) -> Diagnostics {
+    Diagnostics::from(Diagnostic::about(
+        Severity::Error,
+        origin,
+        "the file is larger than 1 MiB",
+        "a configuration is some kilobytes long; is this the right file?",
+    ))
 }
 
 /// Reads the text of a configuration file. `origin` is how diagnostics call it, `base_dir` what its relative
@@ -98,36 +157,50 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 /// Everything that is wrong with it.
 pub fn parse(text: &str, origin: &str, base_dir: &Path) -> Result<Loaded, Diagnostics> {
     if text.len() > FILE_BYTES_MAX {
-        return Err(Diagnostics::from(Diagnostic::about(
-            Severity::Error,
-            origin,
-            "the file is larger than 1 MiB",
-            "a configuration is some kilobytes long; is this the right file?",
-        )));
+        return Err(too_large(origin));
     }
     let source = Arc::new(Source::new(origin, text));
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let broken = syntax_errors(&source, &errors);
-    let document = Document::new(Arc::clone(&source), base_dir.to_owned(), repaired(&broken));
-    let config = read(&Table::root(&document, table.get_ref()));
+    let (document, broken, (config, files)) =
+        walk(&source, base_dir.to_owned(), |document, entries| read(&Table::root(document, entries)));
     let (found, places) = document.finish();
-    let all = Diagnostics::new(broken.into_iter().chain(found));
+    let mut findings: Vec<Diagnostic> = broken.into_iter().chain(found).collect();
+    let mut policy_files = Vec::new();
+    for file in files {
+        policy_files.push(Arc::clone(&file.document.source));
+        let (found, _) = file.document.finish();
+        findings.extend(file.broken.into_iter().chain(found));
+    }
+    let all = Diagnostics::new(findings);
     if all.is_ok() {
-        Ok(Loaded { config, warnings: all.warnings().to_vec(), source, places })
+        Ok(Loaded { config, warnings: all.warnings().to_vec(), source, places, policy_files })
     } else {
         Err(all)
     }
 }
 
-fn read(file: &Table<'_>) -> Config {
+/// Parses a file's text and reads its tables; also what the TOML parser said.
+pub(super) fn walk<R>(
+    source: &Arc<Source>,
+    base_dir: PathBuf,
+    read: impl FnOnce(&Document, &DeTable<'_>) -> R,
+) -> (Document, Vec<Diagnostic>, R) {
+    let (table, errors) = DeTable::parse_recoverable(source.text());
+    let broken = syntax_errors(source, &errors);
+    let document = Document::new(Arc::clone(source), base_dir, repaired(&broken));
+    let read = read(&document, table.get_ref());
+    (document, broken, read)
+}
+
+fn read(file: &Table<'_>) -> (Config, Vec<PolicyFile>) {
     file.read("version", value::integer);
     let gateway = gateway::read(file);
     let profiles = tls::read(file);
     let listeners = listener::read(file);
     let backends = backend::read(file);
     let routes = route::read(file);
+    let policy = policy::read(file);
     check::complete(file);
-    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes })
+    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes, policy })
 }
 
 /// The lines about which nothing more can be said.

@@ -3,7 +3,7 @@
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
-//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`)
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`)
 //! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
@@ -20,6 +20,7 @@ mod listener;
 mod load;
 mod model;
 mod pattern;
+mod policy;
 mod quick;
 mod reference;
 mod route;
@@ -38,6 +39,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 pub use gateway::default_state_dir;
 pub use load::{FILE_BYTES_MAX, Loaded, load, parse};
 pub use model::*;
+pub use policy::{
+    AskedCommand, AskedTime, CertificatePart, PolicyTest, Question, Rules, local_times, parse_certificate,
+    parse_command, parse_local_time,
+};
 pub use quick::{QUICK_FALLBACK_PORTS, quick};
 pub use reference::markdown;
 pub use schema::json_schema;

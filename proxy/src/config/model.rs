@@ -12,10 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_policies::route::{AllowedHost, Route};
+use ftpsgate_policies::{PathProfile, Policy};
 use ipnet::IpNet;
 
+use super::policy::Rules;
+
 /// A whole configuration that can be run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What concerns the process as a whole.
     pub gateway: Gateway,
@@ -27,6 +30,23 @@ pub struct Config {
     pub backends: Vec<Arc<Backend>>,
     /// In order; the first match counts. Each names a backend that exists.
     pub routes: Vec<Route>,
+    /// [`Config::rules`], compiled.
+    pub policy: Arc<Policy>,
+    /// Who may do what, as it is written.
+    pub rules: Rules,
+}
+
+/// Equal are configurations that mean the same.
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { gateway, tls, listeners, backends, routes, rules, policy: _ } = self;
+        *gateway == other.gateway
+            && *tls == other.tls
+            && *listeners == other.listeners
+            && *backends == other.backends
+            && *routes == other.routes
+            && *rules == other.rules
+    }
 }
 
 /// `[gateway]`
@@ -267,6 +287,8 @@ pub struct Backend {
     pub proxy_protocol: ProxyProtocol,
     /// Local address of connections to the servers; `None`: the kernel's choice.
     pub source: Option<IpAddr>,
+    /// How its servers read paths.
+    pub paths: PathProfile,
     /// Sessions at once, for each server; 0: no limit.
     pub max_sessions: usize,
     /// TCP connect, PROXY header, implicit TLS and the 220 together.

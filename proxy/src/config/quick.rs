@@ -55,6 +55,9 @@ mode = \"implicit\"
 
 [[backend]]
 servers = [\"legacy:21\"]
+
+[policy]
+files = []
 ";
 
 #[cfg(test)]

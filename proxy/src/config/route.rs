@@ -57,14 +57,14 @@ fn route(table: &Table<'_>) -> RouteDraft {
 }
 
 /// A matcher. Where it is written it has an element: what an empty one would match is anybody's guess.
-fn list<T>(table: &Table<'_>, name: &str, read: Read<T>, is_sound: &mut bool) -> Vec<Located<T>> {
+pub(super) fn list<T>(table: &Table<'_>, name: &str, read: Read<T>, is_sound: &mut bool) -> Vec<Located<T>> {
     let elements = table.elements(name);
     if elements.is_empty() && table.is_array(name) {
         table.document.error(
             Basis::Value,
             &table.span_of(name),
             format!("`{name}` is empty"),
-            "write what the route is for, or leave the key out for a route that takes everybody",
+            "write what must match, or leave the key out: then anything does",
         );
     }
     let read: Vec<_> = elements.iter().filter_map(|element| table.element(name, element, read)).collect();
@@ -72,6 +72,6 @@ fn list<T>(table: &Table<'_>, name: &str, read: Read<T>, is_sound: &mut bool) ->
     read
 }
 
-fn values<T>(list: Vec<Located<T>>) -> Vec<T> {
+pub(super) fn values<T>(list: Vec<Located<T>>) -> Vec<T> {
     list.into_iter().map(|located| located.value).collect()
 }

@@ -1,6 +1,8 @@
 //! Writes a [`Config`] as the complete TOML that means the same: every key, defaults included, in the order of
 //! the documentation. Reading it gives an equal [`Config`].
 
+mod policy;
+
 use std::net::Ipv6Addr;
 use std::path::Path;
 
@@ -121,6 +123,7 @@ fn tables(config: &Config) -> Vec<Table> {
     }
     tables.extend(config.backends.iter().map(|each| backend(each)));
     tables.extend(config.routes.iter().map(route));
+    tables.extend(policy::tables(&config.rules));
     tables
 }
 
@@ -257,6 +260,7 @@ fn backend(backend: &Backend) -> Table {
         entry("check", check(&backend.check)),
         entry("proxy_protocol", backend.proxy_protocol.word()),
         entry("source", backend.source.map_or_else(|| "auto".to_owned(), |address| address.to_string())),
+        entry("paths", backend.paths.word()),
         entry("max_sessions", number(backend.max_sessions)),
         entry("connect_timeout", format_duration(backend.connect_timeout)),
         entry("reply_timeout", format_duration(backend.reply_timeout)),

@@ -37,6 +37,12 @@ impl<'d> Table<'d> {
         Self::open(document, section, section.header.to_owned(), String::new(), 0..0, Some(entries))
     }
 
+    /// The top level of a policy file.
+    pub(super) fn policy_file(document: &'d Document, entries: &'d DeTable<'d>) -> Self {
+        let section = &super::keys::POLICY_FILE;
+        Self::open(document, section, section.header.to_owned(), String::new(), 0..0, Some(entries))
+    }
+
     /// A table that is not written.
     pub(super) fn unwritten(document: &'d Document, section: &'static Section) -> Self {
         Self::open(document, section, section.header.to_owned(), String::new(), 0..0, None)

@@ -1,5 +1,7 @@
 //! Keys of `[[backend]]`, and of the tables that stand in its lines.
 
+use ftpsgate_policies::PathProfile;
+
 use super::super::choice::{CheckWord, Choice, DataTls, DataWord};
 use super::super::model::{BackendTlsMode, Balance, ProxyProtocol, TlsVersion};
 use super::super::schema::Default::{Absent, Depends, Required, Toml};
@@ -122,7 +124,13 @@ pub(in super::super) static BACKEND: Section = Section {
             Toml("\"auto\""),
             "Local address of connections to the servers, where their firewall knows one of several.",
         ),
-        later("paths", "paths are passed on as they are"),
+        key(
+            "paths",
+            Kind::OneOf(PathProfile::words),
+            Toml("\"unix\""),
+            "How the servers read paths. `windows`: names that Windows reads in a way of its own are refused where rules \
+             have `paths`. `opaque`: not as paths at all (z/OS, AS/400); no rule with `paths` may be about them.",
+        ),
         key(
             "max_sessions",
             Kind::Integer(0, 1_000_000),

@@ -7,13 +7,17 @@ use std::time::Duration;
 use super::super::schema::{Kind, Section};
 use super::*;
 
+use ftpsgate_policies::rule::{self, Action};
+
 #[test]
 fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, rules, policy: _ } = loaded.config;
     assert_eq!(routes, []);
+    assert_eq!((rules.default, rules.mode), (Action::Allow, rule::Mode::Enforce));
+    assert!(rules.rules.is_empty() && rules.groups.is_empty() && rules.tests.is_empty());
 
     let Gateway { name, state_dir, drain_timeout, banner } = gateway;
     assert_eq!((name.as_str(), banner.as_str()), ("gw1", "ftpsgate ready"));
@@ -76,6 +80,7 @@ fn the_seven_line_configuration_is_complete() {
         check: Check { kind: CheckKind::Greeting, every: Duration::from_secs(10), fall: 3, rise: 2 },
         proxy_protocol: ProxyProtocol::Off,
         source: None,
+        paths: ftpsgate_policies::PathProfile::Unix,
         max_sessions: 0,
         connect_timeout: Duration::from_secs(5),
         reply_timeout: Duration::from_secs(60),
@@ -271,10 +276,10 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
 
 #[test]
 fn later_sections_are_refused_once_each() {
-    let text = format!("{MINIMAL}[[rule]]\nname = 'a'\n[[rule]]\nname = 'b'\n[policy]\ndefault = 'deny'\n");
+    let text = format!("{MINIMAL}[[audit]]\nkind = 'a'\n[[audit]]\nkind = 'b'\n[admin]\nsocket = 'x'\n");
     assert_eq!(
         wrong(&text),
-        ["8:3: `rule` is not available in this version", "12:2: `policy` is not available in this version"]
+        ["8:3: `audit` is not available in this version", "12:2: `admin` is not available in this version"]
     );
 }
 
