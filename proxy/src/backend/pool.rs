@@ -48,7 +48,7 @@ impl Attempt {
 
     /// Chooses a server that this login has not tried yet, waits for room there, and dials it.
     ///
-    /// Each of the two takes at most `connect_timeout`. A server that does not answer counts as tried and as failed,
+    /// The wait takes half of `connect_timeout` at most, the dial all of it. A server that does not answer counts as tried and as failed,
     /// also where this is cancelled after it had `connect_timeout` to answer. `requested` is dialled whatever its
     /// health, and no other server.
     ///
@@ -83,9 +83,14 @@ impl Attempt {
         }
     }
 
+    /// For room. The session itself waits for `connect_timeout`, and is to hear that there was none.
+    fn patience(&self) -> Duration {
+        self.backend.config().connect_timeout / 2
+    }
+
     /// A place at one of the backend's servers.
     async fn place(&self, key: Key<'_>) -> Result<Place, UpstreamFailure> {
-        let deadline = Instant::now() + self.backend.config().connect_timeout;
+        let deadline = Instant::now() + self.patience();
         loop {
             let waiting = match self.choose(key) {
                 Chosen::Place(place) => return Ok(place),
@@ -106,7 +111,7 @@ impl Attempt {
         if self.tried().iter().any(|tried| tried.is_same(&server) || tried.address() == server.address()) {
             return Err(UpstreamFailure::NoServer);
         }
-        let deadline = Instant::now() + self.backend.config().connect_timeout;
+        let deadline = Instant::now() + self.patience();
         let limit = self.backend.sessions_max();
         loop {
             let waiting = {
