@@ -197,6 +197,7 @@ impl Driver {
 
     fn tell_of_server(&mut self, event: UpstreamEvent, now: Now) {
         match event {
+            UpstreamEvent::Placed => self.session.handle_upstream_placed(now),
             UpstreamEvent::Connected(info) => self.session.handle_upstream_connected(info),
             UpstreamEvent::Secured => self.session.handle_upstream_secured(now),
             UpstreamEvent::Failed(failure) => self.session.handle_upstream_failed(failure, now),

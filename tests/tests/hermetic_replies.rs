@@ -256,6 +256,17 @@ fn a_transfer_without_a_data_port_gets_425() {
 }
 
 #[test]
+fn active_mode_may_be_switched_off() {
+    let scene =
+        Scene::start_with_listener_keys(Script::new().file("file", b"content"), "active = \"off\"");
+    let mut client = scene.client();
+    assert!(!client.expect("FEAT", 211).mentions("EPRT"));
+    client.transcript("> PORT 127,0,0,1,200,1\n< 502\n> EPRT |1|127.0.0.1|51201|\n< 502\n> NOOP\n< 200");
+    let record = scene.server.record();
+    assert!(!record.has_command("PORT") && !record.has_command("EPRT"));
+}
+
+#[test]
 fn epsv_all_forbids_every_other_way() {
     let scene = scene();
     let mut client = scene.client();

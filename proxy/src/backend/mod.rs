@@ -16,6 +16,7 @@ mod server;
 pub(crate) mod testing;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ftpsgate_ftp::codec::FeatureSet;
@@ -26,7 +27,7 @@ use crate::config::{self, BackendTlsMode, ServerAddress};
 use crate::tls::BackendProfile;
 
 pub use dial::dial_data;
-pub use pool::{Attempt, Place, ServerConnection};
+pub use pool::{Attempt, Place, Trial};
 pub use server::Server;
 
 use pool::Queue;
@@ -96,6 +97,16 @@ impl Backend {
     /// The server cannot be reached.
     pub async fn dial(&self, server: &Server) -> io::Result<TcpStream> {
         dial::dial(server.address(), self.config.source, self.config.connect_timeout).await
+    }
+
+    /// Connects to an address of one of its servers. Takes `connect_timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub async fn dial_address(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let address = ServerAddress { host: address.ip().to_string(), port: address.port() };
+        dial::dial(&address, self.config.source, self.config.connect_timeout).await
     }
 
     /// The server that a client named. One that is not configured has no place in this backend, and is forgotten.
