@@ -274,4 +274,23 @@ pub enum Error {
         /// The address that was dialled.
         dialled: IpAddr,
     },
+    /// A text is not a pin.
+    #[error("`{}` is not a pin: it is `sha256/` and the 44 characters of base64 that name a key", text.escape_debug())]
+    InvalidPin {
+        /// The text.
+        text: String,
+    },
+    /// A server is to be judged by pins, and there are none.
+    #[error("no pin is written, and neither `tls_ca` nor the system's roots are to decide")]
+    NoPins,
+    /// The machine has no list of CAs.
+    #[error(
+        "no CA is known to this system{}: install its CA certificates (the package `ca-certificates`), \
+         or name a file with `tls_ca`",
+        reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+    )]
+    NoSystemRoots {
+        /// What the system said.
+        reason: Option<String>,
+    },
 }

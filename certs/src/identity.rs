@@ -202,7 +202,7 @@ fn prove(certified_key: &CertifiedKey, chain: &Path, key: &Path) -> Result<(), E
 }
 
 /// The DNS names and addresses of the subjectAltName. A name that TLS could not ask for is left out.
-fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<SubjectName> {
+pub(crate) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<SubjectName> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(text) => text.parse::<DnsName>().ok().map(SubjectName::Dns),
@@ -226,7 +226,7 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
     }
 }
 
-fn for_servers(certificate: &X509Certificate<'_>) -> bool {
+pub(crate) fn for_servers(certificate: &X509Certificate<'_>) -> bool {
     certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
         ParsedExtension::ExtendedKeyUsage(usage) => usage.server_auth || usage.any,
         _ => true,

@@ -1,4 +1,5 @@
-//! Certificates of ftpsgate: which one the gateway shows to a client, and which ones it believes.
+//! Certificates of ftpsgate: which one the gateway shows to a client, and which ones of clients and servers it
+//! believes.
 //!
 //! The crate knows rustls (always with the aws-lc-rs provider, named explicitly and never installed as the
 //! process's default), PEM files and the clock. It has no sockets and no tasks: what must be done again and
@@ -17,6 +18,8 @@
 //! - [`authority`]: the local CA: its files, what it issues and what it mints.
 //! - [`resolver`]: the certificate of one session, for rustls.
 //! - [`trust`]: who may present a client certificate.
+//! - [`pin`]: SHA-256 of a public key, as configurations pin it.
+//! - [`server_trust`]: which server's certificate is believed where the gateway is the client.
 //! - [`subject`]: a certificate's subject as text, for routes, rules and logs.
 
 pub mod authority;
@@ -25,7 +28,9 @@ pub mod fingerprint;
 pub mod identity;
 pub mod name;
 mod pem;
+pub mod pin;
 pub mod resolver;
+pub mod server_trust;
 pub mod store;
 pub mod subject;
 pub mod trust;
@@ -40,8 +45,10 @@ pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use identity::Identity;
 pub use name::{DnsName, SubjectName};
+pub use pin::Pin;
 pub use resolver::{Certificates, Pinned, SessionResolver};
+pub use server_trust::{Refusal, ServerTrust, TrustedRoots};
 pub use store::{Found, Match, Refresh, Store};
-pub use subject::subject_of;
+pub use subject::{CertificateFacts, subject_of};
 pub use trust::{ClientTrust, TrustRefresh};
 pub use warning::Warning;

@@ -8,18 +8,49 @@ use std::fmt::Write;
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
     der_parser::asn1_rs::{Oid, ToDer},
-    x509::AttributeTypeAndValue,
+    x509::{AttributeTypeAndValue, X509Name},
 };
 
-use crate::identity::parse;
+use crate::{Pin, identity::parse};
 
 /// The subject of `certificate`, most specific part first; none if it cannot be read, is empty or is longer
 /// than [`SUBJECT_BYTES_MAX`].
 pub fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
-    let certificate = parse(certificate).ok()?;
+    written(parse(certificate).ok()?.subject())
+}
+
+/// What a person wants to know of a certificate that a server has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whose it is, escaped; none as with [`subject_of`].
+    pub subject: Option<String>,
+    /// Who has issued it, likewise.
+    pub issuer: Option<String>,
+    /// Its last day in UTC, `2026-01-31`.
+    pub ends_on: String,
+    /// Its key.
+    pub pin: Pin,
+}
+
+impl CertificateFacts {
+    /// Reads `certificate`; none if it cannot be read.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let pin = Pin::of(certificate)?;
+        let certificate = parse(certificate).ok()?;
+        Some(Self {
+            subject: written(certificate.subject()),
+            issuer: written(certificate.issuer()),
+            ends_on: certificate.validity().not_after.to_datetime().date().to_string(),
+            pin,
+        })
+    }
+}
+
+/// A distinguished name as text, under the same conditions.
+pub(crate) fn written(name: &X509Name<'_>) -> Option<String> {
     let mut subject = String::new();
     // RFC 4514 §2.1: from the last to the first, where DER goes from the country down.
-    let parts: Vec<_> = certificate.subject().iter_rdn().collect();
+    let parts: Vec<_> = name.iter_rdn().collect();
     for part in parts.into_iter().rev() {
         for (index, attribute) in part.iter().enumerate() {
             match index {

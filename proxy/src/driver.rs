@@ -5,29 +5,32 @@
 mod alarm;
 mod data;
 mod handshake;
+mod link;
 mod record;
+mod transfer;
+mod upstream;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, Now, Session, UpstreamFailure, UpstreamInfo};
+use ftpsgate_ftp::session::{Action, Client, Now, PortError, Session};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::backend::Backend;
-use crate::control::{ClientLine, Downstream, NotDrained, ServerReply, Unsolicited, Upstream};
+use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
+use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 use crate::tls::HandshakeError;
 use alarm::Alarm;
 use data::{DataEvent, DataPlane};
 use handshake::{Secured, Securing};
+use upstream::{UpstreamEvent, UpstreamSide};
 
 /// What the process as a whole is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,10 +50,7 @@ struct Driver {
     downstream: Downstream,
     /// The TLS handshake with the client, which has the socket meanwhile.
     securing: Option<Securing>,
-    upstream: Option<Upstream>,
-    /// Where the session was routed.
-    backend: Option<Arc<Backend>>,
-    connecting: Option<Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>>,
+    upstream: UpstreamSide,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
     alarm: Alarm,
@@ -65,9 +65,7 @@ enum Event {
     Client(ClientLine),
     ClientWritten(io::Result<()>),
     Secured(Result<Box<Secured>, HandshakeError>),
-    Server(ServerReply),
-    ServerWritten(io::Result<()>),
-    Connected(io::Result<TcpStream>),
+    Server(UpstreamEvent),
     Data(DataEvent),
     Deadline,
     Stage,
@@ -81,6 +79,8 @@ pub async fn run(
     dialled: SocketAddr,
     stage: watch::Receiver<Stage>,
 ) {
+    // The connection's own end: a balancer's client has dialled another.
+    let Ok(local) = stream.local_addr() else { return };
     let epoch = Instant::now();
     let address = client.ip().to_canonical();
     info!(local = %dialled, "session opened");
@@ -90,10 +90,8 @@ pub async fn run(
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
         securing: None,
-        upstream: None,
-        backend: None,
-        connecting: None,
-        data: DataPlane::new(Arc::clone(&service), address, dialled),
+        upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
+        data: DataPlane::new(Arc::clone(&service), address, local, dialled),
         stage,
         alarm: Alarm::new(epoch),
         epoch,
@@ -109,10 +107,12 @@ pub async fn run(
 impl Driver {
     async fn drive(&mut self) {
         loop {
+            // What has happened is written down before anybody is told.
+            self.record();
             while let Some(action) = self.session.poll_action() {
                 self.perform(action);
+                self.record();
             }
-            self.record();
             if self.session.is_closed() {
                 return;
             }
@@ -126,7 +126,7 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, securing, upstream, connecting, data, stage, alarm, .. } = self;
+        let Self { downstream, securing, upstream, data, stage, alarm, .. } = self;
         // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
         // before everything that a peer could do without end.
         select! {
@@ -140,19 +140,7 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             } => Event::Secured(secured),
-            event = async {
-                match upstream {
-                    Some(upstream) if upstream.has_output() => Event::ServerWritten(upstream.flush().await),
-                    Some(upstream) if !is_congested => Event::Server(upstream.next_reply().await),
-                    Some(_) | None => std::future::pending().await,
-                }
-            } => event,
-            connected = async {
-                match connecting {
-                    Some(job) => job.await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Connected(connected),
+            event = upstream.next_event(!is_congested) => Event::Server(event),
             event = async {
                 if downstream.has_output() {
                     Event::ClientWritten(downstream.flush().await)
@@ -170,6 +158,7 @@ impl Driver {
         if let Some(progress) = self.data.progress() {
             self.session.handle_progress(progress.bytes(), progress.source_ended());
         }
+        self.session.handle_data_tickets(self.upstream.data_tickets());
         match event {
             Event::Client(ClientLine::Line(line)) => {
                 match line {
@@ -183,18 +172,15 @@ impl Driver {
             }
             Event::Client(ClientLine::Ended) => self.session.handle_downstream_ended(now),
             Event::Client(ClientLine::Closed) => self.session.handle_downstream_closed(now),
-            Event::ClientWritten(Ok(())) | Event::ServerWritten(Ok(())) => {}
+            Event::ClientWritten(Ok(())) => {}
             Event::ClientWritten(Err(_)) => self.session.handle_downstream_closed(now),
             Event::Secured(secured) => self.handle_secured(secured),
-            Event::Server(Some(Ok(reply))) => self.session.handle_reply(reply, now),
-            Event::Server(Some(Err(error))) => self.session.handle_reply_error(error, now),
-            Event::Server(None) | Event::ServerWritten(Err(_)) => {
-                self.upstream = None;
-                self.session.handle_upstream_closed(now);
-            }
-            Event::Connected(connected) => self.handle_connected(connected),
+            Event::Server(event) => self.tell_of_server(event, now),
             Event::Data(DataEvent::Leased(leased)) => self.session.handle_port_leased(leased, now),
             Event::Data(DataEvent::LeaseExpired) => self.session.handle_lease_expired(now),
+            Event::Data(DataEvent::BackendLeased(leased)) => {
+                self.session.handle_upstream_port_leased(leased, now);
+            }
             Event::Data(DataEvent::Dialled(connected)) => self.session.handle_backend_dialled(connected, now),
             Event::Data(DataEvent::RelayFinished(report)) => self.session.handle_relay_finished(report, now),
             Event::Data(DataEvent::DownloadFinished(is_clean)) => {
@@ -209,19 +195,18 @@ impl Driver {
         }
     }
 
-    fn handle_connected(&mut self, connected: io::Result<TcpStream>) {
-        self.connecting = None;
-        let upstream = connected.map(Upstream::plain).and_then(|upstream| Ok((upstream.peer()?, upstream)));
-        match upstream {
-            Ok((server, upstream)) => {
-                self.upstream = Some(upstream);
-                let prefer_pasv = self.backend.as_ref().is_some_and(|backend| backend.prefers_pasv());
-                self.session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv });
-            }
-            Err(error) => {
-                let backend = self.backend.as_ref().map(|backend| backend.config().name.as_str());
-                warn!(backend, %error, "the server cannot be reached");
-                self.session.handle_upstream_failed(UpstreamFailure::NoServer);
+    fn tell_of_server(&mut self, event: UpstreamEvent, now: Now) {
+        match event {
+            UpstreamEvent::Placed => self.session.handle_upstream_placed(now),
+            UpstreamEvent::Connected(info) => self.session.handle_upstream_connected(info),
+            UpstreamEvent::Secured => self.session.handle_upstream_secured(now),
+            UpstreamEvent::Failed(failure) => self.session.handle_upstream_failed(failure, now),
+            UpstreamEvent::Reply(Some(Ok(reply))) => self.session.handle_reply(reply, now),
+            UpstreamEvent::Reply(Some(Err(error))) => self.session.handle_reply_error(error, now),
+            UpstreamEvent::Written(Ok(())) => {}
+            UpstreamEvent::Reply(None) | UpstreamEvent::Written(Err(_)) => {
+                self.upstream.lose();
+                self.session.handle_upstream_closed(now);
             }
         }
     }
@@ -260,44 +245,36 @@ impl Driver {
                 }
                 None => self.session.handle_tls_failed(),
             },
-            Action::ConnectUpstream(destination) => {
-                let backend = Arc::clone(&self.service.backends[destination.backend]);
-                self.backend = Some(Arc::clone(&backend));
-                self.data.backend_config = Some(Arc::clone(backend.config()));
-                self.connecting = Some(Box::pin(async move { backend.dial().await }));
-            }
-            Action::SendUpstream(command) => {
-                match self.upstream.as_mut().map(|upstream| upstream.send(&command)) {
-                    Some(Err(Unsolicited { goodbye: Some(reply) })) => {
-                        self.session.handle_reply(reply, self.now());
-                    }
-                    Some(Err(Unsolicited { goodbye: None })) => {
-                        self.session.handle_desynchronised(self.now());
-                    }
-                    Some(Ok(())) | None => {}
+            Action::ConnectUpstream(destination) => self.upstream.connect(destination),
+            Action::RenewUpstream => self.upstream.renew(),
+            Action::SettleRenewal(with_new) => self.upstream.settle(with_new),
+            Action::SecureUpstream => self.upstream.secure(),
+            Action::SendUpstream(command) => match self.upstream.lines().map(|lines| lines.send(&command)) {
+                Some(Err(Unsolicited { goodbye: Some(reply) })) => {
+                    self.session.handle_reply(reply, self.now());
                 }
-            }
+                Some(Err(Unsolicited { goodbye: None })) => {
+                    self.session.handle_desynchronised(self.now());
+                }
+                Some(Ok(())) | None => {}
+            },
             Action::AbortUpstream(command) => {
-                if let Some(upstream) = &mut self.upstream {
-                    upstream.send_regardless(&command);
+                if let Some(lines) = self.upstream.lines() {
+                    lines.send_regardless(&command);
                 }
             }
-            Action::RenewUpstream
-            | Action::SettleRenewal(_)
-            | Action::SecureUpstream
-            | Action::SetClientAddress(_)
-            | Action::LeaseUpstreamPort => unreachable!("no configuration leads here yet"),
             Action::LeasePort => self.data.lease(),
-            Action::DialBackendData(port) => {
-                let ends = self.upstream.as_ref().map(|upstream| (upstream.peer(), upstream.local()));
-                match ends {
-                    Some((Ok(server), Ok(local))) => {
-                        self.data.dial(SocketAddr::new(server.ip(), port), local.ip());
-                    }
-                    Some(_) | None => self.session.handle_backend_dialled(false, self.now()),
-                }
-            }
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
+            Action::SetClientAddress(address) => self.data.set_client_address(address),
+            Action::LeaseUpstreamPort => match self.upstream.target() {
+                Some(target) => self.data.lease_for_backend(target),
+                None => self.session.handle_upstream_port_leased(Err(PortError::NoneFree), self.now()),
+            },
+            Action::DialBackendData(port) => match self.upstream.target() {
+                Some(target) => self.data.dial(target, port),
+                None => self.session.handle_backend_dialled(false, self.now()),
+            },
+            Action::DiscardData => self.data.withdraw(),
+            Action::CancelRelay | Action::ResetDownload => self.data.discard(),
             Action::StartRelay(order) => self.data.start(order),
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}
@@ -318,7 +295,7 @@ impl Driver {
 
     fn record(&mut self) {
         while let Some(fact) = self.session.poll_fact() {
-            record::record(fact, self.session.user(), &self.service, self.backend.as_deref());
+            record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }
 
@@ -326,12 +303,7 @@ impl Driver {
         let Self { mut data, upstream, downstream, securing, .. } = *self;
         data.discard();
         drop(securing);
-        let farewell = async {
-            if let Some(upstream) = upstream {
-                upstream.close(FAREWELL).await;
-            }
-        };
-        tokio::join!(farewell, downstream.close(FAREWELL));
+        tokio::join!(upstream.close(), downstream.close(FAREWELL));
     }
 
     fn now(&self) -> Now {

@@ -1,7 +1,7 @@
 //! ftpsgate: an FTPS-terminating proxy for FTP servers that cannot be changed.
 //!
 //! Read in this order: [`config`], [`server`], [`listener`], [`driver`], then [`backend`], [`control`] and
-//! [`data`], which all stand on [`tls`].
+//! [`data`], which all stand on [`tls`]; [`proxy_protocol`] is spoken before all of them.
 
 pub mod backend;
 pub mod cli;
@@ -15,6 +15,7 @@ pub mod driver;
 pub mod inherited;
 pub mod listener;
 pub mod logging;
+pub mod proxy_protocol;
 pub mod server;
 pub mod service;
 pub mod socket;

@@ -14,11 +14,13 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, info_span, warn};
+use tracing::field::display;
+use tracing::{Instrument, Span, debug, info_span, warn};
 use uuid::Uuid;
 
 use crate::config::Mode;
 use crate::driver::{self, Stage};
+use crate::proxy_protocol::{Endpoints, Header, HeaderError, read_header};
 use crate::service::Service;
 
 /// What all sockets of one listener share.
@@ -126,18 +128,66 @@ fn admit(
         warn!(listener = service.listener.name, %client, "too many sessions");
         return turn_away(&stream, service.listener.mode);
     };
+    let is_proxied = is_balancer(&service, client);
     let span = info_span!(
         "session",
         id = %Uuid::now_v7().simple(),
         listener = service.listener.name,
-        client = %SocketAddr::new(client.ip().to_canonical(), client.port()),
+        client = (!is_proxied).then(|| display(shown(client))),
+        proxy = is_proxied.then(|| display(shown(client))),
     );
+    let ends = Endpoints { client, dialled };
     let stage = stage.clone();
+    // A place is held while a header is waited for, so that there is a bound to these, too.
     let session = async move {
-        driver::run(service, stream, client, dialled, stage).await;
+        if is_proxied {
+            // Boxed, so that no other session has to be as large as this.
+            Box::pin(serve_proxied(service, stream, ends, stage)).await;
+        } else {
+            driver::run(service, stream, client, dialled, stage).await;
+        }
         drop(place);
     };
     sessions.spawn(session.instrument(span));
+}
+
+/// Whether connections from this address begin with a PROXY header.
+fn is_balancer(service: &Service, peer: SocketAddr) -> bool {
+    let peer = peer.ip().to_canonical();
+    service.listener.proxy_protocol_from.iter().any(|network| network.contains(&peer))
+}
+
+/// Serves the client in whose name a balancer connected. Without its header the connection ends without a word.
+async fn serve_proxied(
+    service: Arc<Service>,
+    mut stream: TcpStream,
+    own: Endpoints,
+    mut stage: watch::Receiver<Stage>,
+) {
+    let patience = service.listener.handshake_timeout;
+    let header = tokio::select! {
+        header = read_header(&mut stream, patience) => header,
+        // Nobody is served any more: there is nothing to finish.
+        _ = stage.wait_for(|stage| *stage > Stage::Running) => return,
+    };
+    match header {
+        Ok(header) => {
+            let Endpoints { client, dialled } = match header {
+                Header::Proxied(ends) => ends,
+                Header::Local => own,
+            };
+            Span::current().record("client", display(shown(client)));
+            driver::run(service, stream, client, dialled, stage).await;
+        }
+        // That is how balancers look whether a port is open.
+        Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
+        Err(error) => warn!(event = "client.proxy_header", %error, "protocol violation"),
+    }
+}
+
+/// An IPv4-mapped address as IPv4.
+fn shown(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// 421 where it can be said without a handshake; a socket that was just accepted takes a line without waiting.

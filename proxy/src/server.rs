@@ -5,6 +5,7 @@
 //! they began with.
 
 mod bind;
+mod ports;
 mod prepare;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +21,8 @@ use tokio::time::{interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
-use crate::backend::{Backend, learn_features};
+use crate::backend::Backend;
+use crate::backend::check::look_after;
 use crate::config::Config;
 use crate::data::passive::PortRegistry;
 use crate::driver::Stage;
@@ -85,11 +87,11 @@ impl Accepting {
     }
 }
 
-/// One backend, and the task that asks for its features.
+/// One backend, and the tasks that look after its servers.
 #[derive(Debug)]
 struct Serving {
     backend: Arc<Backend>,
-    _probe: AbortOnDropHandle<()>,
+    _checks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Server {
@@ -181,8 +183,12 @@ impl State {
             let serving = match old_backends.remove(&name) {
                 Some(old) if Arc::ptr_eq(&old.backend, &backend) => old,
                 Some(_) | None => {
-                    let probe = tokio::spawn(learn_features(Arc::clone(&backend)));
-                    Serving { backend, _probe: AbortOnDropHandle::new(probe) }
+                    let servers = backend.servers().iter();
+                    let _checks = servers
+                        .map(|server| look_after(Arc::clone(&backend), Arc::clone(server)))
+                        .map(|task| AbortOnDropHandle::new(tokio::spawn(task)))
+                        .collect();
+                    Serving { backend, _checks }
                 }
             };
             self.backends.insert(name, serving);

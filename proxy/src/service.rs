@@ -31,10 +31,13 @@ pub struct Service {
     pub tls: Option<ServiceTls>,
     /// Where its sessions go, in the order of [`Settings::backends`].
     pub backends: Vec<Arc<Backend>>,
-    /// The process's passive ports…
+    /// The process's ports for data connections…
     pub registry: Arc<PortRegistry>,
-    /// …and those of this listener.
+    /// …those of this listener…
     pub ports: PortSet,
+    /// …and those of its backends, in the order of [`Service::backends`]; empty where data connections to a backend are
+    /// passive.
+    pub backend_ports: Vec<PortSet>,
 }
 
 /// The TLS that a listener offers.

@@ -31,6 +31,15 @@ pub fn prepare_control(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_out_of_band_inline(true)
 }
 
+/// Whether the connection ends by RST where it is dropped: a server must not take an upload that never began for an
+/// empty file, as it does when the connection ends by FIN.
+pub fn reset_on_drop(socket: &impl AsFd, resets: bool) {
+    if let Err(error) = SockRef::from(socket).set_linger(resets.then_some(Duration::ZERO)) {
+        // Only a socket that is gone refuses, and that one has no end to make.
+        tracing::debug!(%error, "linger");
+    }
+}
+
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(10))

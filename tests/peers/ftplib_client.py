@@ -44,6 +44,7 @@ def log_in(job):
     else:
         kind = {"explicit": ftplib.FTP_TLS, "implicit": ImplicitFtpTls}[job["tls"]]
         ftp = kind(context=tls_context(job), timeout=TIMEOUT_S, encoding="utf-8")
+    ftp.set_pasv(job["passive"])
     ftp.connect(job["host"], job["port"])
     if job["tls"] == "explicit":
         ftp.auth()

@@ -5,6 +5,8 @@
 //! to share one TLS session. A session can be checked as a wire transcript with [`Client::transcript`].
 
 mod data;
+mod mode;
+mod proxy;
 mod reply;
 mod stream;
 mod tls;
@@ -17,7 +19,10 @@ use std::time::Duration;
 use rustls::HandshakeKind;
 
 pub use self::data::{DataConnection, End};
+pub use self::mode::{DataListener, DataMode, PreparedData, port_command};
+pub use self::proxy::{proxy_v1, proxy_v2};
 pub use self::reply::Reply;
+pub(crate) use self::stream::try_connect_from;
 pub use self::stream::{ClientStream, connect_from};
 pub use self::tls::{TlsSetup, TlsVersion};
 
@@ -45,6 +50,23 @@ impl Client {
         Self::over(connect_from(Some(source), address))
     }
 
+    /// Connects, and says these bytes before anything else, such as a PROXY header.
+    pub fn connect_saying(address: SocketAddr, bytes: &[u8]) -> Self {
+        let mut client = Self::connect(address);
+        client.send_bytes(bytes);
+        client
+    }
+
+    /// Goes to any explicit listener: greeting, AUTH TLS, PBSZ, PROT P.
+    pub fn secured_at(address: SocketAddr, tls: TlsSetup) -> Self {
+        let mut client = Self::connect(address);
+        client.greeting();
+        client.auth_tls(tls);
+        client.expect("PBSZ 0", 200);
+        client.protect();
+        client
+    }
+
     /// Connects under TLS from the first byte; the greeting stays unread.
     pub fn connect_implicit(address: SocketAddr, tls: TlsSetup) -> Self {
         let mut client = Self::connect(address);
@@ -62,12 +84,7 @@ impl Client {
 
     /// Goes to the listener `explicit`: greeting, AUTH TLS, PBSZ, PROT P.
     pub fn secured(gateway: &Gateway, tls: TlsSetup) -> Self {
-        let mut client = Self::connect(gateway.address("explicit"));
-        client.greeting();
-        client.auth_tls(tls);
-        client.expect("PBSZ 0", 200);
-        client.protect();
-        client
+        Self::secured_at(gateway.address("explicit"), tls)
     }
 
     /// Goes to the listener `plain` and logs in as `anna`.
@@ -95,10 +112,26 @@ impl Client {
         self.private = true;
     }
 
+    /// PROT C; from now on data connections use no TLS.
+    pub fn unprotect(&mut self) {
+        self.expect("PROT C", 200);
+        self.private = false;
+    }
+
     /// USER anna, PASS with the canary password.
     pub fn log_in(&mut self) {
-        self.expect("USER anna", 331);
+        self.log_in_as("anna");
+    }
+
+    /// USER, PASS with the canary password.
+    pub fn log_in_as(&mut self, user: &str) {
+        self.expect(&format!("USER {user}"), 331);
         self.expect(&format!("PASS {CANARY}"), 230);
+    }
+
+    /// How a data connection ends cleanly.
+    pub fn clean_end(&self) -> End {
+        if self.private { End::CloseNotify } else { End::Fin }
     }
 
     /// The TLS handshake alone.
@@ -319,7 +352,9 @@ impl Client {
     pub fn download(&mut self, command: &str) -> Vec<u8> {
         let mut data = self.begin_transfer(command);
         let (content, end) = data.read_to_end();
-        assert_eq!(end, if self.private { End::CloseNotify } else { End::Fin }, "the download's end");
+        // Servers wait for this before they say 226.
+        drop(data);
+        assert_eq!(end, self.clean_end(), "the download's end");
         self.expect_reply(226);
         content
     }

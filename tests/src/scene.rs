@@ -1,8 +1,9 @@
 //! A gateway between a raw client and a scripted server: the stage of most tests.
 
+use crate::authority::Authority;
 use crate::client::{Client, TlsSetup, TlsVersion};
 use crate::gateway::{Gateway, GatewayOptions};
-use crate::scripted::{Script, ScriptedServer};
+use crate::scripted::{Script, ScriptTls, ScriptedServer};
 
 /// A scripted server and a gateway with one listener of each mode before it.
 #[derive(Debug)]
@@ -30,6 +31,19 @@ impl Scene {
     /// Starts both, with lines added to every listener.
     pub fn start_with_listener_keys(script: Script, keys: &str) -> Self {
         Self::start_with(script, |options| options.all_listener_keys(keys))
+    }
+
+    /// A server that speaks TLS, and a gateway that does so too. It trusts the server's authority, unless `keys` say
+    /// whom to trust. Nothing is waited for: not every gateway can talk to every server.
+    pub fn start_secured(script: Script, tls: ScriptTls, authority: &Authority, keys: &str) -> Self {
+        let mut backend = format!("tls = {:?}\n", if tls.is_implicit() { "implicit" } else { "explicit" });
+        if !["tls_ca", "tls_pin", "danger_"].iter().any(|key| keys.contains(key)) {
+            backend += &format!("tls_ca = {:?}\n", authority.root_file());
+        }
+        backend += keys;
+        let server = ScriptedServer::start(script.tls(tls));
+        let gateway = Gateway::start(GatewayOptions::all_modes(server.address()).backend_keys(&backend));
+        Self { gateway, server }
     }
 
     /// A new client's TLS 1.3.

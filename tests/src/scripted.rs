@@ -1,7 +1,7 @@
 //! A scripted FTP server that can do everything wrong.
 //!
-//! By default it behaves: files in memory, EPSV and PASV, REST, ABOR in mid-transfer, one reply for each
-//! command. A test alters one step with [`Script::on`], and reads afterwards what reached the server from its
+//! By default it behaves: files in memory, EPSV, PASV, EPRT and PORT, REST, ABOR in mid-transfer, one reply for each
+//! command; with [`Script::tls`] AUTH, PBSZ and PROT, or TLS from the first byte. A test alters one step with [`Script::on`], and reads afterwards what reached the server from its
 //! [`Record`]. Two things are checked of every gateway on every command: that the line is canonical,
 //! and that none is sent before the last one was answered.
 //!
@@ -17,19 +17,28 @@
 
 mod commands;
 mod data;
+mod manner;
 mod record;
+mod security;
 mod session;
+mod stream;
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use self::data::ServerData;
+use socket2::SockRef;
+
+use self::manner::Manner;
 pub use self::record::{Happening, Record, Upload};
 pub use self::session::{Flow, ScriptedSession};
+pub use self::tls::ScriptTls;
 
 /// What a step of a script is: the session and the command's argument in, and what comes next out.
 type Step = Box<dyn Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + Send + Sync>;
@@ -37,6 +46,10 @@ type Step = Box<dyn Fn(&mut ScriptedSession, &[u8]) -> std::io::Result<Flow> + S
 /// How a server behaves.
 pub struct Script {
     greeting: Vec<u8>,
+    greeting_pause: Option<Duration>,
+    tells_features: bool,
+    manner: Manner,
+    tls: Option<ScriptTls>,
     steps: HashMap<&'static str, Step>,
     is_ordered: bool,
     files: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
@@ -45,12 +58,35 @@ pub struct Script {
 impl Script {
     /// A server that behaves.
     pub fn new() -> Self {
-        Self { greeting: GREETING.to_vec(), steps: HashMap::new(), is_ordered: true, files: Mutex::default() }
+        Self {
+            greeting: GREETING.to_vec(),
+            greeting_pause: None,
+            tells_features: true,
+            manner: Manner::ORDINARY,
+            tls: None,
+            steps: HashMap::new(),
+            is_ordered: true,
+            files: Mutex::default(),
+        }
     }
 
     /// Says this instead of `220 Ready`; lines as they are.
     pub fn greeting(mut self, bytes: &[u8]) -> Self {
+        self.tells_features = false;
         self.greeting = bytes.to_vec();
+        self
+    }
+
+    /// Says it byte by byte, with this pause before each.
+    pub fn greeting_slowly(mut self, pause: Duration) -> Self {
+        self.tells_features = false;
+        self.greeting_pause = Some(pause);
+        self
+    }
+
+    /// Speaks TLS.
+    pub fn tls(mut self, tls: ScriptTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -86,7 +122,7 @@ impl Script {
 
     /// Whether a question for features comes to its end.
     fn answers_features(&self) -> bool {
-        self.greeting == GREETING && !self.steps.contains_key("FEAT")
+        self.tells_features && !self.steps.contains_key("FEAT")
     }
 
     fn files_locked(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
@@ -111,7 +147,7 @@ impl fmt::Debug for Script {
 pub struct ScriptedServer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    listening: Option<(TcpListener, JoinHandle<()>)>,
 }
 
 #[derive(Debug)]
@@ -119,6 +155,8 @@ struct Shared {
     script: Script,
     record: Record,
     stopping: AtomicBool,
+    is_frozen: Mutex<bool>,
+    thawed: Condvar,
     /// Of every session, so that the end of the server ends them all.
     sockets: Mutex<Vec<Weak<TcpStream>>>,
 }
@@ -130,20 +168,68 @@ impl ScriptedServer {
     ///
     /// If the machine has no port or thread left.
     pub fn start(script: Script) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), script)
+    }
+
+    /// Starts on a port of this address that the kernel chooses.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has no such address, or no port or thread left.
+    pub fn start_at(address: IpAddr, script: Script) -> Self {
         let shared = Arc::new(Shared {
             script,
             record: Record::default(),
             stopping: AtomicBool::new(false),
+            is_frozen: Mutex::new(false),
+            thawed: Condvar::new(),
             sockets: Mutex::default(),
         });
-        let accepting = Arc::clone(&shared);
+        let mut server = Self { address: SocketAddr::new(address, 0), shared, listening: None };
+        server.resume();
+        server
+    }
+
+    /// Dies: ends every session, and refuses connections from now on.
+    pub fn stop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.kill_sessions();
+        if let Some((listener, thread)) = self.listening.take() {
+            // Wakes `accept` also where nobody here could connect, as in a network of its own.
+            let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
+            drop(listener);
+            let _ = thread.join();
+        }
+        self.kill_sessions();
+    }
+
+    /// Lives again, at the same address.
+    ///
+    /// # Panics
+    ///
+    /// If another took the port meanwhile.
+    pub fn resume(&mut self) {
+        let listener = TcpListener::bind(self.address).expect("a port is free");
+        self.address = listener.local_addr().expect("a bound socket has an address");
+        self.shared.stopping.store(false, Ordering::SeqCst);
+        let shared = Arc::clone(&self.shared);
+        let handle = listener.try_clone().expect("a descriptor is free");
         let thread = std::thread::Builder::new()
             .name("scripted-server".into())
-            .spawn(move || accept(&listener, &accepting))
+            .spawn(move || accept(&listener, &shared))
             .expect("a thread can be started");
-        Self { address, shared, thread: Some(thread) }
+        self.listening = Some((handle, thread));
+    }
+
+    /// Says nothing any more, neither to those who come nor to those who are there, as a stopped process does.
+    pub fn freeze(&self) {
+        *self.shared.is_frozen.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Goes on where it froze.
+    pub fn thaw(&self) {
+        *self.shared.is_frozen.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.shared.thawed.notify_all();
     }
 
     /// Where it listens.
@@ -179,12 +265,8 @@ impl ScriptedServer {
 
 impl Drop for ScriptedServer {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.kill_sessions();
-        // Wakes `accept`, which then sees that it is to stop.
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
-        self.kill_sessions();
+        self.thaw();
+        self.stop();
         let violations = self.record().violations();
         if !std::thread::panicking() {
             assert!(violations.is_empty(), "the gateway broke the rules towards its backend: {violations:?}");
@@ -195,6 +277,13 @@ impl Drop for ScriptedServer {
 }
 
 impl Shared {
+    fn wait_thawed(&self) {
+        let mut is_frozen = self.is_frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        while *is_frozen {
+            is_frozen = self.thawed.wait(is_frozen).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Registers a socket, so that it ends with the server.
     fn adopt(&self, socket: TcpStream) -> Arc<TcpStream> {
         let socket = Arc::new(socket);

@@ -1,8 +1,9 @@
 //! The harness against itself: the raw client before libunftp and before the scripted server, without a gateway.
 
-use ftpsgate_tests::client::{Client, End};
+use ftpsgate_tests::authority::Authority;
+use ftpsgate_tests::client::{Client, DataMode, End, TlsSetup, TlsVersion};
 use ftpsgate_tests::libunftp::LibunftpServer;
-use ftpsgate_tests::scripted::{Flow, Script, ScriptedServer};
+use ftpsgate_tests::scripted::{Flow, Script, ScriptTls, ScriptedServer};
 
 /// One session with libunftp.
 fn before_libunftp(server: &LibunftpServer) -> Client {
@@ -109,4 +110,84 @@ fn one_step_of_a_script_can_lie() {
     let server = ScriptedServer::start(script);
     let mut client = before(&server);
     client.transcript("> NOOP\n< 200 Fine\n< 200 Again\n> SYST\n< 215\n< (end)");
+}
+
+/// One session under TLS with a scripted server.
+fn before_tls(server: &ScriptedServer, authority: &Authority, version: TlsVersion) -> Client {
+    let tls = TlsSetup::trusting(authority.root_pem(), version);
+    let mut client = Client::secured_at(server.address(), tls);
+    client.log_in();
+    client
+}
+
+#[test]
+fn the_scripted_server_transfers_in_every_mode_with_and_without_tls() {
+    let authority = Authority::new();
+    for host in ["127.0.0.1", "::1"] {
+        let script = Script::new().tls(ScriptTls::explicit(&authority).demanding_reuse());
+        let server = ScriptedServer::start_at(host.parse().unwrap(), script);
+        let mut client = before_tls(&server, &authority, TlsVersion::Tls12);
+        for protects in [true, false] {
+            match protects {
+                true => client.protect(),
+                false => client.unprotect(),
+            }
+            for &mode in DataMode::all_of(server.address()) {
+                client.upload_by(mode, "STOR file", b"content");
+                assert_eq!(client.download_by(mode, "RETR file"), b"content", "{host} {mode:?} {protects}");
+            }
+        }
+        assert!(server.record().resumptions().iter().all(|&resumed| resumed));
+    }
+}
+
+#[test]
+fn the_scripted_server_counts_its_tickets() {
+    let authority = Authority::new();
+    let tls = ScriptTls::explicit(&authority).version(TlsVersion::Tls13).demanding_reuse().tickets(2, 0, 0);
+    let server = ScriptedServer::start(Script::new().tls(tls).file("file", b"content"));
+    let mut client = before_tls(&server, &authority, TlsVersion::Tls13);
+    assert_eq!(client.download("RETR file"), b"content");
+    client.upload("STOR file", b"other");
+    let data = client.begin_transfer("RETR file");
+    client.expect_reply(522);
+    drop(data);
+    client.expect("NOOP", 200);
+    assert_eq!(server.record().resumptions(), [true, true, false]);
+}
+
+#[test]
+fn the_scripted_server_refuses_uploads_that_end_without_close_notify() {
+    let authority = Authority::new();
+    let server = ScriptedServer::start(Script::filezilla_server().tls(ScriptTls::implicit(&authority)));
+    let tls = TlsSetup::trusting(authority.root_pem(), TlsVersion::Tls12);
+    let mut client = Client::connect_implicit(server.address(), tls);
+    client.greeting();
+    client.log_in();
+    client.expect("PBSZ 0", 200);
+    client.expect("PROT C", 534);
+    client.protect();
+    let mut data = client.begin_transfer("STOR half");
+    data.write(b"half");
+    data.cut();
+    client.expect_reply(426);
+    assert_eq!(server.record().wait_upload().end, End::Fin);
+}
+
+#[test]
+fn a_scripted_server_can_die_and_live_again_and_freeze_and_thaw() {
+    let mut server = ScriptedServer::start(Script::zos());
+    let mut client = before(&server);
+    server.freeze();
+    client.send("NOOP");
+    assert!(client.is_silent_for(std::time::Duration::from_millis(100)));
+    server.thaw();
+    client.expect_reply(200);
+    server.stop();
+    client.expect_end();
+    assert!(std::net::TcpStream::connect(server.address()).is_err());
+    server.resume();
+    let mut client = before(&server);
+    client.upload_by(DataMode::Eprt, "STOR file", b"content");
+    assert_eq!(client.download_by(DataMode::Port, "RETR file"), b"content");
 }

@@ -1,39 +1,65 @@
-//! Servers: dialling them, and what is remembered of them.
+//! Backends: their servers, choosing one for a session, and knowing which can serve.
+//!
+//! In reading order: [`balance`] chooses, [`health`] knows who is up (both pure), [`Server`] remembers, [`Attempt`]
+//! brings a session to a server. [`check`] looks after servers, by visits of the [`runner`]; [`probe`] makes
+//! them for a person.
 
-mod probe;
+pub mod balance;
+pub mod check;
+mod dial;
+pub mod health;
+mod pool;
+pub mod probe;
+pub mod runner;
+mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use ftpsgate_ftp::codec::FeatureSet;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::IpBindAddressNoPort;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::timeout;
+use ftpsgate_ftp::session::RequestedServer;
+use tokio::net::TcpStream;
 
-use crate::config;
-use crate::socket;
+use crate::config::{self, BackendTlsMode, ServerAddress};
+use crate::tls::BackendProfile;
 
-pub use probe::learn_features;
+pub use dial::dial_data;
+pub use pool::{Attempt, Place, Trial};
+pub use server::Server;
 
-/// A configured destination, and what its server has shown of itself.
+use pool::Queue;
+
+/// A configured destination: servers of which any can serve a session.
 #[derive(Debug)]
 pub struct Backend {
     config: Arc<config::Backend>,
-    /// What the server last said to FEAT; clients that ask before their login are told this.
-    features: ArcSwap<FeatureSet>,
-    /// The server refused EPSV before.
-    prefers_pasv: AtomicBool,
+    servers: Vec<Arc<Server>>,
+    /// TLS towards them; `None`: plain FTP.
+    tls: Option<Arc<BackendProfile>>,
+    /// Sessions that wait for room.
+    queue: Arc<Queue>,
 }
 
 impl Backend {
-    /// A backend of which nothing is known.
-    pub fn new(config: Arc<config::Backend>) -> Self {
-        Self { config, features: ArcSwap::default(), prefers_pasv: AtomicBool::new(false) }
+    /// A backend under a configuration; what is known of those servers that `old` has, too, is kept.
+    /// `tls` is there if, and only if, the configuration has TLS.
+    pub fn new(config: Arc<config::Backend>, tls: Option<Arc<BackendProfile>>, old: Option<&Self>) -> Self {
+        let queue = old.map(|old| Arc::clone(&old.queue)).unwrap_or_default();
+        let known = |address: &ServerAddress| {
+            old.and_then(|old| old.servers.iter().find(|server| server.address() == address))
+        };
+        let servers = config
+            .servers
+            .iter()
+            .map(|server| {
+                let old = known(&server.address).map(|server| &**server);
+                Arc::new(Server::new(server.clone(), &config, Arc::clone(&queue), old))
+            })
+            .collect();
+        Self { config, servers, tls, queue }
     }
 
     /// Its configuration.
@@ -41,67 +67,76 @@ impl Backend {
         &self.config
     }
 
-    /// What the server last said to FEAT.
+    /// TLS towards its servers.
+    pub fn tls(&self) -> Option<&Arc<BackendProfile>> {
+        self.tls.as_ref()
+    }
+
+    /// Its servers, as configured; at least one.
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// What every server that was asked has said to FEAT: clients that ask before their login are told this.
     pub fn features(&self) -> Arc<FeatureSet> {
-        self.features.load_full()
+        let mut sets = self.servers.iter().filter_map(|server| server.features());
+        let Some(first) = sets.next() else { return Arc::default() };
+        sets.fold(first, |common, set| Arc::new(Arc::unwrap_or_clone(common).intersect(&set)))
     }
 
-    /// The server answered FEAT.
-    pub fn remember_features(&self, features: FeatureSet) {
-        self.features.store(Arc::new(features));
+    /// The search for a server that begins with a login.
+    pub fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
+        Arc::new(Attempt::new(Arc::clone(self)))
     }
 
-    /// Whether to send PASV at once.
-    pub fn prefers_pasv(&self) -> bool {
-        self.prefers_pasv.load(Ordering::Relaxed)
-    }
-
-    /// The server refused EPSV.
-    pub fn remember_epsv_refused(&self) {
-        self.prefers_pasv.store(true, Ordering::Relaxed);
-    }
-
-    /// Connects to the server. The session's own deadline ends this.
+    /// Connects to a server of this backend, without asking for a place: a session that has one may need a second
+    /// connection. Takes `connect_timeout` at most.
     ///
     /// # Errors
     ///
-    /// The name has no address, or none of its addresses answers.
-    pub async fn dial(&self) -> io::Result<TcpStream> {
-        let server = self.config.servers.first().expect("a checked backend has a server");
-        let server = &server.address;
-        let addresses = lookup_host((server.host.as_str(), server.port)).await?;
-        let addresses: Vec<SocketAddr> = addresses.take(ADDRESSES_MAX).collect();
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for (index, address) in addresses.iter().enumerate() {
-            // An address that swallows packets leaves time for those behind it.
-            let patience = self.config.connect_timeout / u32::try_from(addresses.len() - index).unwrap_or(1);
-            match timeout(patience, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    socket::prepare(&stream)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => failure = error,
-                Err(elapsed) => failure = elapsed.into(),
-            }
+    /// The server cannot be reached.
+    pub async fn dial(&self, server: &Server) -> io::Result<TcpStream> {
+        dial::dial(server.address(), self.config.source, self.config.connect_timeout).await
+    }
+
+    /// Connects to an address of one of its servers. Takes `connect_timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub async fn dial_address(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let address = ServerAddress { host: address.ip().to_string(), port: address.port() };
+        dial::dial(&address, self.config.source, self.config.connect_timeout).await
+    }
+
+    /// The server that a client named. One that is not configured has no place in this backend, and is forgotten.
+    fn requested(&self, requested: &RequestedServer) -> Arc<Server> {
+        let is_meant = |address: &ServerAddress| {
+            address.host.eq_ignore_ascii_case(&requested.host)
+                && requested.port.is_none_or(|port| port == address.port)
+        };
+        if let Some(server) = self.servers.iter().find(|server| is_meant(server.address())) {
+            return Arc::clone(server);
         }
-        Err(failure)
+        let port = requested.port.unwrap_or_else(|| match self.config.tls.as_ref().map(|tls| tls.mode) {
+            Some(BackendTlsMode::Implicit) => PORT_IMPLICIT,
+            Some(BackendTlsMode::Explicit) | None => PORT,
+        });
+        let address = ServerAddress { host: requested.host.clone(), port };
+        let config = config::Server { address, weight: 1, backup: false };
+        Arc::new(Server::new(config, &self.config, Arc::clone(&self.queue), None))
+    }
+
+    /// Sessions that each server may have.
+    fn sessions_max(&self) -> usize {
+        match self.config.max_sessions {
+            0 => usize::MAX,
+            limit => limit,
+        }
     }
 }
 
-/// Connects to a server's data port, from the address of the control connection: servers check it.
-///
-/// # Errors
-///
-/// The port does not answer within `patience`.
-pub async fn dial_data(server: SocketAddr, local: IpAddr, patience: Duration) -> io::Result<TcpStream> {
-    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The kernel chooses the port at connect: a bind to port 0 would take one for every peer.
-    setsockopt(&socket, IpBindAddressNoPort, &true)?;
-    socket.bind(SocketAddr::new(local, 0))?;
-    let stream = timeout(patience, socket.connect(server)).await??;
-    socket::prepare(&stream)?;
-    Ok(stream)
-}
-
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 4;
+/// FTP's control port (RFC 959 §8).
+const PORT: u16 = 21;
+/// The control port where TLS begins at once (ftps, IANA).
+const PORT_IMPLICIT: u16 = 990;

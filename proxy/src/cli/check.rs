@@ -6,7 +6,8 @@ use crate::config::{self, Diagnostics};
 use crate::logging::color_on_stderr;
 
 use super::output::{print, print_json, say};
-use super::{CliError, ConfigFile, Exit, files};
+use super::probe::Probed;
+use super::{CliError, ConfigFile, Exit, files, probe};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -18,16 +19,19 @@ pub struct CheckArgs {
     /// Write {ok, errors: [{file, line, column, message, hint}], warnings} to standard output
     #[arg(long)]
     pub json: bool,
+    /// Also visit every server of every backend once, and show what works
+    #[arg(long)]
+    pub probe: bool,
 }
 
-/// Checks the file and the files that it names.
+/// Checks the file, the files that it names and, if asked to, the servers.
 ///
 /// # Errors
 ///
 /// Only that standard output cannot be written: an invalid configuration is the answer to the question.
 pub fn run(args: &CheckArgs) -> Result<Exit, CliError> {
-    let (found, summary) = match config::load(&args.file.path) {
-        Err(diagnostics) => (diagnostics, String::new()),
+    let (found, summary, config) = match config::load(&args.file.path) {
+        Err(diagnostics) => (diagnostics, String::new(), None),
         Ok(loaded) => {
             let beyond = files::check(&loaded);
             let summary = format!(
@@ -35,18 +39,40 @@ pub fn run(args: &CheckArgs) -> Result<Exit, CliError> {
                 count(loaded.config.listeners.len(), "listener"),
                 count(loaded.config.backends.len(), "backend")
             );
-            (Diagnostics::new(loaded.warnings.into_iter().chain(beyond)), summary)
+            let found = Diagnostics::new(loaded.warnings.into_iter().chain(beyond));
+            (found, summary, Some(loaded.config))
         }
     };
+    let probed = match config.filter(|_| args.probe && found.is_ok()) {
+        Some(config) => {
+            if !args.json {
+                say(&found.render(color_on_stderr()));
+            }
+            Some(probe::run(&config)?)
+        }
+        None => None,
+    };
     if args.json {
-        print_json(&found.to_json())?;
+        let mut json = found.to_json();
+        if let Some(probed) = &probed {
+            json["ok"] = probed.iter().all(Probed::is_good).into();
+            json["servers"] = probed.iter().map(Probed::to_json).collect();
+        }
+        print_json(&json)?;
+    } else if let Some(probed) = &probed {
+        probe::print_table(probed)?;
     } else {
         say(&found.render(color_on_stderr()));
         if found.is_ok() {
             print(&summary)?;
         }
     }
-    Ok(if found.is_ok() { Exit::Success } else { Exit::Configuration })
+    let is_all_good = probed.iter().flatten().all(Probed::is_good);
+    Ok(match (found.is_ok(), is_all_good) {
+        (false, _) => Exit::Configuration,
+        (true, false) => Exit::Failure,
+        (true, true) => Exit::Success,
+    })
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -55,6 +81,12 @@ fn count(number: usize, noun: &str) -> String {
 
 const AFTER_HELP: &str = "\
 Errors and warnings go to standard error, each with file, line, column and a hint. Certificates and keys
-that the configuration names are read, too. Nothing is bound, and nothing is dialled.
+that the configuration names are read, too. Nothing is bound, and without --probe nothing is dialled.
 
-Exit codes: 0 if the configuration can be run, 78 if not.";
+With --probe each server is visited as sessions and checks would: address, PROXY header, TLS, greeting, FEAT;
+where the backend's check is \"login\" or \"data\", its user logs in and lists, with EPSV and with PASV. A table
+and the certificates go to standard output, and for each failure what to do about it. With --json the object
+has the member `servers`, too.
+
+Exit codes: 0 if the configuration can be run, and all servers passed; 1 if one did not; 78 if the
+configuration is invalid.";

@@ -1,15 +1,21 @@
 //! What a configuration says about files, held against the files: certificates, keys, authorities and
-//! revocation lists are read as the gateway would read them.
+//! revocation lists, and the passwords of health checks are read as the gateway would read them.
 
+use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
-use ftpsgate_certs::{ClientTrust, Identity};
+use ftpsgate_certs::{ClientTrust, Identity, ServerTrust, TrustedRoots};
 
-use crate::config::{ClientCertificates, Diagnostic, Loaded, Severity, TlsProfile};
+use crate::config::{
+    Backend, BackendCa, BackendTls, CheckKind, ClientCertificates, Diagnostic, Loaded, Severity, TlsProfile,
+};
 
 /// Everything that is wrong or doubtful about the files that a configuration names.
 pub(super) fn check(loaded: &Loaded) -> Vec<Diagnostic> {
-    loaded.config.tls.values().flat_map(|profile| check_profile(loaded, profile)).collect()
+    let profiles = loaded.config.tls.values().flat_map(|profile| check_profile(loaded, profile));
+    let backends = loaded.config.backends.iter().enumerate();
+    profiles.chain(backends.flat_map(|(index, backend)| check_backend(loaded, index, backend))).collect()
 }
 
 fn check_profile(loaded: &Loaded, profile: &TlsProfile) -> Vec<Diagnostic> {
@@ -39,7 +45,61 @@ fn check_profile(loaded: &Loaded, profile: &TlsProfile) -> Vec<Diagnostic> {
     found
 }
 
+fn check_backend(loaded: &Loaded, index: usize, backend: &Backend) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if let Some(tls) = &backend.tls {
+        found.extend(check_backend_tls(loaded, index, tls));
+    }
+    match &backend.check.kind {
+        CheckKind::Off | CheckKind::Tcp | CheckKind::Greeting | CheckKind::Tls => {}
+        CheckKind::Login(login) | CheckKind::Data(login) => {
+            if let Err(fault) = check_password(&login.password_file) {
+                let path = format!("backend[{index}].check.password_file");
+                found.push(loaded.diagnostic(Severity::Error, &path, fault, HINT_FOR_PASSWORDS));
+            }
+        }
+    }
+    found
+}
+
+fn check_backend_tls(loaded: &Loaded, index: usize, tls: &BackendTls) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let roots = match &tls.ca {
+        _ if tls.danger_accept_invalid_certificates => None,
+        BackendCa::System => Some(TrustedRoots::System),
+        BackendCa::File(file) => Some(TrustedRoots::File(file.clone())),
+        BackendCa::PinsAlone => None,
+    };
+    if let Some(Err(error)) = roots.map(|roots| ServerTrust::by_roots(&roots, Vec::new())) {
+        let path = format!("backend[{index}].tls_ca");
+        found.push(loaded.diagnostic(Severity::Error, &path, error.to_string(), HINT_FOR_ERRORS));
+    }
+    if let Some(pair) = &tls.client_certificate
+        && let Err(error) = Identity::load(&pair.chain, &pair.key)
+    {
+        let path = format!("backend[{index}].tls_client_certificate");
+        found.push(loaded.diagnostic(Severity::Error, &path, error.to_string(), HINT_FOR_ERRORS));
+    }
+    found
+}
+
+/// A credential is known only to the service itself, and is left to it.
+fn check_password(file: &Path) -> Result<(), String> {
+    if file.is_relative() {
+        return Ok(());
+    }
+    match fs::metadata(file) {
+        Err(error) => Err(format!("cannot read {}: {error}", file.display())),
+        Ok(metadata) if !metadata.is_file() => Err(format!("{} is not a file", file.display())),
+        Ok(_) => {
+            fs::File::open(file).map(drop).map_err(|error| format!("cannot read {}: {error}", file.display()))
+        }
+    }
+}
+
 const HINT_FOR_ERRORS: &str = "the gateway would not start; docs/certificates.md says what such files hold";
+
+const HINT_FOR_PASSWORDS: &str = "the check would find every server down; write the password into this file, in one line, for the gateway alone";
 
 const HINT_FOR_WARNINGS: &str = "the gateway would start, but clients may refuse this certificate";
 
@@ -61,6 +121,38 @@ mod tests {
             format!("{line}:{column}: {}", found.message().replace(directory.to_str().unwrap(), "DIR"))
         };
         check(&loaded).iter().map(brief).collect()
+    }
+
+    #[test]
+    fn files_of_backends_are_read_and_faults_point_at_their_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let issued =
+            Authority::open_or_create(directory.path()).unwrap().issue(&["a".parse().unwrap()], 90).unwrap();
+        fs::write(directory.path().join("a.pem"), &issued.chain_pem).unwrap();
+        fs::write(directory.path().join("a.key"), issued.key_pem.expose()).unwrap();
+        fs::write(directory.path().join("pw"), "secret\n").unwrap();
+        let found = |lines: &str| {
+            let text = format!("{MINIMAL}tls = 'explicit'\n{lines}\n");
+            let loaded = parse(&text, "gate.toml", directory.path()).unwrap();
+            let brief = |found: &Diagnostic| {
+                let (line, column) = found.position().unwrap();
+                format!(
+                    "{line}:{column}: {}",
+                    found.message().replace(directory.path().to_str().unwrap(), "DIR")
+                )
+            };
+            check(&loaded).iter().map(brief).collect::<Vec<_>>()
+        };
+        let data = |file: &str| format!("check = {{ kind = 'data', user = 'm', password_file = '{file}' }}");
+        let pair = |key: &str| format!("tls_client_certificate = {{ chain = 'a.pem', key = '{key}' }}");
+        assert_eq!(found(&format!("tls_ca = 'a.pem'\n{}\n{}", pair("a.key"), data("pw"))), [""; 0]);
+        assert_eq!(found(&format!("tls_ca = 'a.pem'\n{}", data("$CREDENTIALS_DIRECTORY/pw"))), [""; 0]);
+        let all = found(&format!("tls_ca = 'none.pem'\n{}\n{}", pair("none.key"), data("none")));
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert!(all[0].starts_with("9:10: cannot read DIR/none.pem"), "{all:?}");
+        assert!(all[1].starts_with("10:26: cannot read DIR/none.key"), "{all:?}");
+        assert!(all[2].starts_with("11:54: cannot read DIR/none"), "{all:?}");
+        assert_eq!(found(&format!("tls_ca = 'a.pem'\n{}", data("."))), ["10:54: DIR/. is not a file"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod error;
 mod files;
 pub mod man;
 mod output;
+mod probe;
 pub mod run;
 mod source;
 pub mod trust;

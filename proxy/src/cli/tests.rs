@@ -28,6 +28,7 @@ fn what_is_accepted_and_what_is_not() {
         "run --backend [::1]:2121 --listen 127.0.0.1:0 --implicit [::]:990",
         "check",
         "check -c x.toml --json",
+        "check --probe --json",
         "demo --once --json",
         "ca init",
         "ca root --state-dir /s",

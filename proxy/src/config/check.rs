@@ -1,44 +1,51 @@
 //! What must hold between the tables of a file: names are unique and lead somewhere, addresses do not collide,
-//! no backend is the gateway itself.
+//! no backend is the gateway itself, every session of a listener can go somewhere.
+
+mod addresses;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
 use super::listener::ListenerDraft;
-use super::model::{Config, Gateway, PassivePorts, ServerAddress};
+use super::model::{Config, Gateway};
+use super::route::RouteDraft;
 use super::spelling::{nearest, printable};
 use super::table::Table;
 use super::tls::{DEFAULT_PROFILE, ProfileDraft};
 
+/// The tables of a file, read one by one.
+pub(super) struct Drafts {
+    pub(super) profiles: Vec<ProfileDraft>,
+    pub(super) listeners: Vec<ListenerDraft>,
+    pub(super) backends: Vec<BackendDraft>,
+    pub(super) routes: Vec<RouteDraft>,
+}
+
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
 /// reported.
-pub(super) fn assemble(
-    document: &Document,
-    gateway: Gateway,
-    profiles: Vec<ProfileDraft>,
-    mut listeners: Vec<ListenerDraft>,
-    backends: Vec<BackendDraft>,
-) -> Config {
-    unique_names(document, "listener", listeners.iter().map(|draft| &draft.name));
-    unique_names(document, "backend", backends.iter().map(|draft| &draft.name));
-    for draft in &mut listeners {
-        resolve_profile(document, draft, &profiles);
-        resolve_backend(document, draft, &backends);
+pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts) -> Config {
+    unique_names(document, "listener", drafts.listeners.iter().map(|draft| &draft.name));
+    unique_names(document, "backend", drafts.backends.iter().map(|draft| &draft.name));
+    for draft in &drafts.listeners {
+        resolve_profile(document, draft, &drafts.profiles);
     }
-    warn_of_unused_profiles(document, &listeners, &profiles);
-    warn_of_unused_backends(document, &listeners, &backends);
-    binds_apart(document, &listeners);
-    passive_ports_apart(document, &listeners);
-    no_loops(document, &listeners, &backends);
+    for draft in &mut drafts.listeners {
+        draft.listener.backend = resolve_backend(document, &draft.backend, &drafts.backends);
+    }
+    routes::resolve(document, &mut drafts);
+    warn_of_unused_profiles(document, &drafts.listeners, &drafts.profiles);
+    warn_of_unused_backends(document, &drafts);
+    addresses::check(document, &drafts.listeners, &drafts.backends);
+    let Drafts { profiles, listeners, backends, routes } = drafts;
     Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
-        routes: Vec::new(),
+        routes: routes.into_iter().map(|draft| draft.route).collect(),
     }
 }
 
@@ -81,33 +88,34 @@ fn resolve_profile(document: &Document, draft: &ListenerDraft, profiles: &[Profi
     );
 }
 
-fn resolve_backend(document: &Document, draft: &mut ListenerDraft, backends: &[BackendDraft]) {
-    let wanted = &draft.backend;
-    let names: Vec<_> = backends.iter().map(|backend| backend.name.value.as_str()).collect();
+/// The backend that a `backend` means: the one that it names, or where it is absent the only one there is.
+fn resolve_backend(
+    document: &Document,
+    wanted: &Located<Option<String>>,
+    backends: &[BackendDraft],
+) -> Option<String> {
+    let names = || backends.iter().map(|backend| backend.name.value.as_str());
+    let Some(name) = &wanted.value else {
+        return match backends {
+            [only] => Some(only.name.value.clone()),
+            [] | [_, _, ..] => None,
+        };
+    };
     let all_sound = backends.iter().all(|backend| backend.name.is_sound());
-    match &wanted.value {
-        Some(name) if names.contains(&name.as_str()) || !all_sound || backends.is_empty() => {}
-        Some(name) => document.error(
+    if all_sound && !backends.is_empty() && names().all(|known| known != name) {
+        document.error(
             Basis::Whole,
             &wanted.span,
             format!("there is no backend `{}`", printable(name)),
-            match nearest(name, names.iter().copied()) {
+            match nearest(name, names()) {
                 Some(nearest) => format!("did you mean `{}`?", printable(nearest)),
-                None => format!("backends of this file: {}", printable(&names.join(", "))),
+                None => {
+                    format!("backends of this file: {}", printable(&names().collect::<Vec<_>>().join(", ")))
+                }
             },
-        ),
-        None => match names.as_slice() {
-            [only] => draft.listener.backend = Some((*only).to_owned()),
-            [] => {}
-            [first, ..] if wanted.is_sound() => document.error(
-                Basis::Whole,
-                &wanted.span,
-                "this [[listener]] has no `backend`, and there are several",
-                format!("say where its sessions go: `backend = \"{}\"`", printable(first)),
-            ),
-            [..] => {}
-        },
+        );
     }
+    Some(name.clone())
 }
 
 fn warn_of_unused_profiles(document: &Document, listeners: &[ListenerDraft], profiles: &[ProfileDraft]) {
@@ -127,137 +135,23 @@ fn warn_of_unused_profiles(document: &Document, listeners: &[ListenerDraft], pro
     }
 }
 
-fn warn_of_unused_backends(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
-    let known = |name: &String| backends.iter().any(|backend| backend.name.value == *name);
-    if !listeners.iter().all(|listener| listener.listener.backend.as_ref().is_some_and(known)) {
+fn warn_of_unused_backends(document: &Document, drafts: &Drafts) {
+    let Drafts { listeners, backends, routes, .. } = drafts;
+    let of_listeners = listeners.iter().filter_map(|draft| draft.listener.backend.as_ref());
+    let wanted: BTreeSet<&String> =
+        of_listeners.chain(routes.iter().map(|draft| &draft.route.backend)).collect();
+    let known: BTreeSet<&String> = backends.iter().map(|draft| &draft.name.value).collect();
+    let is_sound = listeners.iter().all(|draft| draft.backend.is_sound());
+    if listeners.is_empty() || !is_sound || !wanted.is_subset(&known) {
+        // A name that leads nowhere has been reported, and may well have meant one of these.
         return;
     }
-    for draft in backends {
-        if listeners.iter().all(|listener| listener.listener.backend.as_ref() != Some(&draft.name.value)) {
-            document.warning(
-                &draft.name.span,
-                format!("no listener leads to the backend `{}`", printable(&draft.name.value)),
-                "name it with `backend` of a [[listener]], or remove it",
-            );
-        }
-    }
-}
-
-fn binds_apart(document: &Document, listeners: &[ListenerDraft]) {
-    let mut taken = Taken::default();
-    for (draft, bind) in all_binds(listeners).filter(|(_, bind)| bind.is_sound() && bind.value.port() != 0) {
-        let Some((first, other)) = taken.take(draft, bind) else { continue };
-        let by = printable(&first.name.value);
-        document.conflict(
-            &bind.span,
-            format!("{} is taken by {} of listener `{by}`", bind.value, other.value),
-            if draft.listener.bind_written {
-                "give each listener addresses and ports of its own".to_owned()
-            } else {
-                format!("without `bind` this listener takes {}: add a `bind` of its own", bind.value)
-            },
-            (&other.span, "the first"),
+    for draft in backends.iter().filter(|draft| !wanted.contains(&draft.name.value)) {
+        document.warning(
+            &draft.name.span,
+            format!("nothing leads to the backend `{}`", printable(&draft.name.value)),
+            "name it with `backend` of a [[listener]] or a [[route]], or remove it",
         );
-        if !draft.listener.bind_written {
-            // Both families of a default bind collide: one error says it.
-            taken.excused.insert(bind.span.start);
-        }
-    }
-}
-
-type Bind<'l> = (&'l ListenerDraft, &'l Located<SocketAddr>);
-
-/// Who listens where. The kernel refuses a second listener on an address, and one on all addresses of a family
-/// beside any other of the same port.
-#[derive(Default)]
-struct Taken<'l> {
-    by_address: BTreeMap<SocketAddr, Bind<'l>>,
-    /// The first of each port and family.
-    by_port: BTreeMap<(u16, bool), Bind<'l>>,
-    /// Listeners, by their place, that have been reported.
-    excused: BTreeSet<usize>,
-}
-
-impl<'l> Taken<'l> {
-    /// Takes an address, unless it is taken: then by whom.
-    fn take(&mut self, draft: &'l ListenerDraft, bind: &'l Located<SocketAddr>) -> Option<Bind<'l>> {
-        if self.excused.contains(&bind.span.start) {
-            return None;
-        }
-        let address = bind.value;
-        let port = (address.port(), address.is_ipv4());
-        let all: IpAddr =
-            if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let same = self.by_address.get(&address);
-        let wider = self.by_address.get(&SocketAddr::new(all, address.port()));
-        let narrower = self.by_port.get(&port).filter(|_| address.ip().is_unspecified());
-        if let Some(by) = same.or(wider).or(narrower) {
-            return Some(*by);
-        }
-        self.by_address.insert(address, (draft, bind));
-        self.by_port.entry(port).or_insert((draft, bind));
-        None
-    }
-}
-
-fn all_binds(listeners: &[ListenerDraft]) -> impl Iterator<Item = Bind<'_>> {
-    listeners.iter().flat_map(|draft| draft.bind.iter().map(move |bind| (draft, bind)))
-}
-
-fn passive_ports_apart(document: &Document, listeners: &[ListenerDraft]) {
-    for draft in listeners {
-        let PassivePorts::Range(range) = &draft.passive_ports.value else { continue };
-        let taken =
-            all_binds(listeners).find(|(_, bind)| bind.is_sound() && range.contains(&bind.value.port()));
-        if let Some((other, bind)) = taken {
-            document.conflict(
-                &draft.passive_ports.span,
-                format!(
-                    "passive port {} is where listener `{}` listens",
-                    bind.value.port(),
-                    printable(&other.name.value)
-                ),
-                "take other ports for data connections",
-                (&bind.span, "listens here"),
-            );
-        }
-    }
-}
-
-fn no_loops(document: &Document, listeners: &[ListenerDraft], backends: &[BackendDraft]) {
-    for server in backends.iter().flat_map(|backend| &backend.servers) {
-        if let Some((draft, bind)) =
-            all_binds(listeners).find(|(_, bind)| bind.is_sound() && leads_to(&server.value, bind.value))
-        {
-            document.conflict(
-                &server.span,
-                format!("{} is the gateway itself", server.value),
-                "sessions would go round in a circle; move the FTP server to another port, and name that one",
-                (
-                    &bind.span,
-                    &format!("listener `{}` listens on {}", printable(&draft.name.value), bind.value),
-                ),
-            );
-        }
-    }
-}
-
-/// Whether dialling the server would end at this address, as far as the texts alone can tell.
-fn leads_to(server: &ServerAddress, bind: SocketAddr) -> bool {
-    if server.port != bind.port() {
-        return false;
-    }
-    let local = |address: IpAddr| {
-        let address = address.to_canonical();
-        address == bind.ip()
-            || (bind.ip().is_unspecified() && address.is_loopback() && address.is_ipv4() == bind.is_ipv4())
-    };
-    match server.host.parse::<IpAddr>() {
-        Ok(address) => local(address),
-        Err(_) => {
-            server.host.eq_ignore_ascii_case("localhost")
-                && (bind.ip().is_unspecified() || bind.ip().is_loopback())
-        }
     }
 }
 

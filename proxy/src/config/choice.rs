@@ -1,7 +1,8 @@
 //! Keys whose value is one word of a few: the words, and the values that they stand for.
 
 use super::model::{
-    CertificateFallback, ClientCertificates, DataResumption, Mode, RequireTls, TlsVersion, UploadEnd,
+    BackendTlsMode, Balance, CertificateFallback, ClientCertificates, DataResumption, Mode, ProxyProtocol,
+    RequireTls, TlsVersion, UploadEnd,
 };
 
 /// A value that is written as one of a few words.
@@ -106,6 +107,126 @@ impl Choice for UploadEnd {
     }
 }
 
+impl Choice for Option<BackendTlsMode> {
+    const ALL: &'static [Self] = &[None, Some(BackendTlsMode::Explicit), Some(BackendTlsMode::Implicit)];
+
+    fn word(self) -> &'static str {
+        match self {
+            None => "off",
+            Some(BackendTlsMode::Explicit) => "explicit",
+            Some(BackendTlsMode::Implicit) => "implicit",
+        }
+    }
+}
+
+impl Choice for Balance {
+    const ALL: &'static [Self] =
+        &[Self::RoundRobin, Self::LeastSessions, Self::SourceHash, Self::UserHash, Self::First];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastSessions => "least-sessions",
+            Self::SourceHash => "source-hash",
+            Self::UserHash => "user-hash",
+            Self::First => "first",
+        }
+    }
+}
+
+impl Choice for ProxyProtocol {
+    const ALL: &'static [Self] = &[Self::Off, Self::V1, Self::V2, Self::V2Data];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::V2Data => "v2+data",
+        }
+    }
+}
+
+/// `active`, which the model keeps as a truth value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+impl Choice for Switch {
+    const ALL: &'static [Self] = &[Self::On, Self::Off];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// `data_tls`, which the model keeps as a truth value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DataTls {
+    Private,
+    Clear,
+}
+
+impl Choice for DataTls {
+    const ALL: &'static [Self] = &[Self::Private, Self::Clear];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+/// `data`, which the model keeps together with `active_ports`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DataWord {
+    Passive,
+    Active,
+}
+
+impl Choice for DataWord {
+    const ALL: &'static [Self] = &[Self::Passive, Self::Active];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Passive => "passive",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// `kind` of a check, which the model keeps together with what the kind needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckWord {
+    Off,
+    Tcp,
+    Greeting,
+    Tls,
+    Login,
+    Data,
+}
+
+impl Choice for CheckWord {
+    const ALL: &'static [Self] = &[Self::Off, Self::Tcp, Self::Greeting, Self::Tls, Self::Login, Self::Data];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Tcp => "tcp",
+            Self::Greeting => "greeting",
+            Self::Tls => "tls",
+            Self::Login => "login",
+            Self::Data => "data",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +247,12 @@ mod tests {
         every_word_names_its_value::<Mode>();
         every_word_names_its_value::<RequireTls>();
         every_word_names_its_value::<UploadEnd>();
+        every_word_names_its_value::<Option<BackendTlsMode>>();
+        every_word_names_its_value::<Balance>();
+        every_word_names_its_value::<ProxyProtocol>();
+        every_word_names_its_value::<Switch>();
+        every_word_names_its_value::<DataTls>();
+        every_word_names_its_value::<DataWord>();
+        every_word_names_its_value::<CheckWord>();
     }
 }

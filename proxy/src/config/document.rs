@@ -77,6 +77,18 @@ impl Document {
         self.report(Basis::Whole, diagnostic);
     }
 
+    /// Reports something doubtful that another place explains.
+    pub(super) fn doubt(
+        &self,
+        span: &Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        related: (&Span, &str),
+    ) {
+        let diagnostic = Diagnostic::new(Severity::Warning, &self.source, span.clone(), message, hint);
+        self.report(Basis::Whole, diagnostic.with_related(related.0.clone(), related.1));
+    }
+
     fn report(&self, basis: Basis, diagnostic: Diagnostic) {
         let line = diagnostic.position().map_or(0, |(line, _)| line);
         let consequence = match basis {

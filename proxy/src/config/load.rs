@@ -15,7 +15,7 @@ use super::model::Config;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{backend, check, gateway, listener, tls};
+use super::{backend, check, gateway, listener, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -125,8 +125,9 @@ fn read(file: &Table<'_>) -> Config {
     let profiles = tls::read(file);
     let listeners = listener::read(file);
     let backends = backend::read(file);
+    let routes = route::read(file);
     check::complete(file);
-    check::assemble(file.document, gateway, profiles, listeners, backends)
+    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes })
 }
 
 /// The lines about which nothing more can be said.
@@ -183,8 +184,8 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
 
 fn hint(message: &str) -> &'static str {
     if message.starts_with("duplicate key") {
-        "each key stands once in its table, and each [table] once in the file; [[listener]] and [[backend]] may \
-         be repeated"
+        "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]] and \
+         [[route]] may be repeated"
     } else if message.starts_with("key with no value") {
         "write `key = value`"
     } else if message.contains("table") && !message.contains("inline") {

@@ -3,22 +3,26 @@
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
-//! module per table of the file (`gateway`, `tls`, `listener`, `backend`) reads values with `value`, `syntax`,
-//! `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`)
+//! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
 mod backend;
+mod backend_tls;
 mod check;
 mod choice;
 mod diagnostic;
 mod document;
 mod gateway;
+mod health;
 mod keys;
 mod listener;
 mod load;
 mod model;
+mod pattern;
 mod quick;
 mod reference;
+mod route;
 mod schema;
 mod show;
 mod spelling;

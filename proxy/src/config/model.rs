@@ -297,7 +297,7 @@ pub struct BackendTls {
     pub protects_data: bool,
     /// Who must have signed the server's certificate.
     pub ca: BackendCa,
-    /// SHA-256 of the servers' public keys (SPKI), as certs parses them from `sha256/…`; empty: not pinned.
+    /// SHA-256 of the servers' public keys (SPKI); empty: not pinned.
     pub pins: Vec<[u8; 32]>,
     /// The name that is asked for and must stand in the certificate; `None`: the host in the server's address.
     pub server_name: Option<String>,
@@ -305,7 +305,7 @@ pub struct BackendTls {
     pub min_version: TlsVersion,
     /// Highest version offered.
     pub max_version: TlsVersion,
-    /// Any certificate is taken.
+    /// Any certificate is taken whose key is one of the pins, if there are pins.
     pub danger_accept_invalid_certificates: bool,
     /// What is shown to servers that ask.
     pub client_certificate: Option<CertificatePair>,
@@ -416,7 +416,7 @@ pub enum ProxyProtocol {
 pub struct ServerAddress {
     /// IP address or host name, without brackets.
     pub host: String,
-    /// Defaults to 21.
+    /// Defaults to 21, or to 990 with implicit TLS.
     pub port: u16,
 }
 

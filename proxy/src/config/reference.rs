@@ -45,13 +45,17 @@ fn values(kind: &Kind) -> String {
         Kind::Duration(_) => "duration, not zero".to_owned(),
         Kind::Size(min, max) => format!("size, {} to {}", format_size(*min), format_size(*max)),
         Kind::Rate => "rate".to_owned(),
-        Kind::OneOf(words) => {
-            words().iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
-        }
+        Kind::OneOf(words) => quoted(&words()),
+        Kind::WordOrTable(words, section) => format!("{}, or `{}`", quoted(&words()), section.header),
         Kind::List(element) => format!("array of: {}", values(element)),
+        Kind::ListOr(word, element) => format!("`\"{word}\"`, or array of: {}", values(element)),
         Kind::Table(section) | Kind::NamedTables(section) | Kind::Tables(section) => {
             format!("`{}`", section.header)
         }
         Kind::Boolean | Kind::Integer(..) | Kind::Later => kind.expectation(),
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
 }

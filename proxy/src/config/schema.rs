@@ -71,6 +71,8 @@ pub(super) enum Kind {
     OneOf(fn() -> Vec<&'static str>),
     /// An array.
     List(&'static Kind),
+    /// An array, or this word for an empty one.
+    ListOr(&'static str, &'static Kind),
     /// A table.
     Table(&'static Section),
     /// A table of tables, whose names the operator chooses.
@@ -79,6 +81,8 @@ pub(super) enum Kind {
     Tables(&'static Section),
     /// Text, or a table that says more.
     TextOrTable(&'static str, &'static Section),
+    /// One of these words, or a table that says more.
+    WordOrTable(fn() -> Vec<&'static str>, &'static Section),
     /// Known, but not available in this version.
     Later,
 }
@@ -129,15 +133,12 @@ impl Kind {
             Self::Duration(_) => quantity(units::Quantity::Duration),
             Self::Size(..) => quantity(units::Quantity::Size),
             Self::Rate => quantity(units::Quantity::Rate),
-            Self::OneOf(words) => {
-                let words: Vec<String> = words().iter().map(|word| format!("\"{word}\"")).collect();
-                match words.as_slice() {
-                    [] => String::new(),
-                    [only] => only.clone(),
-                    [first @ .., last] => format!("{} or {last}", first.join(", ")),
-                }
-            }
+            Self::OneOf(words) => alternatives(&words(), None),
+            Self::WordOrTable(words, _) => alternatives(&words(), Some("a table")),
             Self::List(element) => format!("an array; each element {}", element.expectation()),
+            Self::ListOr(word, element) => {
+                format!("\"{word}\" or an array; each element {}", element.expectation())
+            }
             Self::Table(section) => format!("a table {}", section.header),
             Self::NamedTables(section) => format!("tables {}", section.header),
             Self::Tables(section) => format!("one or more tables {}", section.header),
@@ -151,6 +152,7 @@ impl Kind {
             | Self::NamedTables(section)
             | Self::Tables(section)
             | Self::TextOrTable(_, section)
+            | Self::WordOrTable(_, section)
             | Self::List(Kind::Table(section) | Kind::TextOrTable(_, section)) => Some(section),
             Self::Text
             | Self::Syntax(..)
@@ -162,6 +164,7 @@ impl Kind {
             | Self::Rate
             | Self::OneOf(_)
             | Self::List(_)
+            | Self::ListOr(..)
             | Self::Later => None,
         }
     }
@@ -177,6 +180,9 @@ impl Kind {
             Self::Rate => json!({ "type": "string", "pattern": r"^\s*\d+\s*([KMG]i?)?B/s\s*$" }),
             Self::OneOf(words) => json!({ "enum": words() }),
             Self::List(element) => json!({ "type": "array", "items": element.to_json_schema() }),
+            Self::ListOr(word, element) => json!({
+                "oneOf": [{ "const": word }, { "type": "array", "items": element.to_json_schema() }]
+            }),
             Self::Table(section) => table_schema(section),
             Self::NamedTables(section) => {
                 json!({ "type": "object", "additionalProperties": table_schema(section) })
@@ -186,6 +192,9 @@ impl Kind {
             }
             Self::TextOrTable(_, section) => {
                 json!({ "oneOf": [{ "type": "string" }, table_schema(section)] })
+            }
+            Self::WordOrTable(words, section) => {
+                json!({ "oneOf": [{ "enum": words() }, table_schema(section)] })
             }
             Self::Later => json!(false),
         }
@@ -233,6 +242,17 @@ fn json_of(toml: &str) -> Value {
     table["value"].clone()
 }
 
+/// `"a", "b" or "c"`, with a further alternative that is no word.
+fn alternatives(words: &[&str], further: Option<&str>) -> String {
+    let mut all: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    all.extend(further.map(str::to_owned));
+    match all.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
 fn quantity(quantity: units::Quantity) -> String {
     format!("{} such as {}", quantity.noun(), quantity.example())
 }
@@ -266,6 +286,16 @@ mod tests {
         assert_eq!(listener["login_attempts"]["minimum"], json!(1));
         assert_eq!(listener["idle_timeout"]["default"], json!("5m"));
         assert_eq!(listener["intercept"], Value::Null);
+        assert_eq!(listener["user_at_host"]["oneOf"][0], json!({ "const": "off" }));
+        let backend = &schema["properties"]["backend"]["items"]["properties"];
+        assert_eq!(backend["tls"]["enum"], json!(["off", "explicit", "implicit"]));
+        assert_eq!(backend["paths"], Value::Null);
+        let server = &backend["servers"]["items"]["oneOf"][1];
+        assert_eq!(server["properties"]["weight"]["maximum"], json!(256));
+        let check = &backend["check"]["oneOf"];
+        assert_eq!(check[0]["enum"][5], json!("data"));
+        assert_eq!(check[1]["properties"]["every"]["default"], json!("10s"));
+        assert_eq!(schema["properties"]["route"]["items"]["properties"]["users"]["type"], json!("array"));
         assert_eq!(schema["properties"]["backend"]["items"]["required"], json!(["servers"]));
         assert_eq!(schema["required"], json!(["listener", "backend"]));
     }

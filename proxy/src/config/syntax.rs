@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use ftpsgate_certs::Pin;
 use ipnet::IpNet;
 
 use super::model::{Advertise, PassivePeer, PassivePorts, ServerAddress};
@@ -39,6 +40,13 @@ impl FromStr for ServerAddress {
     /// Reads `HOST`, `HOST:PORT`, `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`; the port is 21
     /// where none is written.
     fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        Self::parse(text, 21)
+    }
+}
+
+impl ServerAddress {
+    /// Reads what [`FromStr`] reads, with the port that holds where none is written.
+    pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, SyntaxError> {
         if let Some((scheme, rest)) = text.split_once("://") {
             return Err(SyntaxError::new(
                 format!("{} is an URL, not a server", quoted(text)),
@@ -50,24 +58,9 @@ impl FromStr for ServerAddress {
             ));
         }
         let (host, port) = split_port(text)?;
-        let port = match port {
-            None => 21,
-            Some(port) => match port.parse() {
-                Ok(port) if port != 0 => port,
-                Ok(_) | Err(_) => {
-                    return Err(SyntaxError::new(
-                        format!("{} is not a port", quoted(port)),
-                        "ports are 1 to 65535; FTP servers listen on 21",
-                    ));
-                }
-            },
-        };
+        let port = port.map_or(Ok(default_port), server_port)?;
         match host.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() || address.is_multicast() => Err(SyntaxError::new(
-                format!("nothing can connect to {address}"),
-                "write the address that the server listens on, \"127.0.0.1\" for this machine",
-            )),
-            Ok(address) => Ok(Self { host: address.to_string(), port }),
+            Ok(address) => Ok(Self { host: server_ip(address)?.to_string(), port }),
             Err(_) => {
                 check_host(host)?;
                 Ok(Self { host: host.to_owned(), port })
@@ -76,8 +69,29 @@ impl FromStr for ServerAddress {
     }
 }
 
+/// A port that servers may listen on.
+pub(super) fn server_port(text: &str) -> Result<u16, SyntaxError> {
+    port(text).ok_or_else(|| {
+        SyntaxError::new(
+            format!("{} is not a port", quoted(text)),
+            "ports are 1 to 65535; FTP servers listen on 21",
+        )
+    })
+}
+
+/// An address that servers may have.
+pub(super) fn server_ip(address: IpAddr) -> Result<IpAddr, SyntaxError> {
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(SyntaxError::new(
+            format!("nothing can connect to {address}"),
+            "write the address that the server listens on, \"127.0.0.1\" for this machine",
+        ));
+    }
+    Ok(address)
+}
+
 /// The host and, if one is written, the port of a server.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), SyntaxError> {
+pub(super) fn split_port(text: &str) -> Result<(&str, Option<&str>), SyntaxError> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, rest) = bracketed.split_once(']').unwrap_or((bracketed, "?"));
         let port = rest.strip_prefix(':');
@@ -246,7 +260,64 @@ pub(super) fn line(text: &str) -> Result<String, SyntaxError> {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// Reads the local address of connections; `None` for `auto`.
+pub(super) fn source(text: &str) -> Result<Option<IpAddr>, SyntaxError> {
+    match text.parse::<IpAddr>() {
+        _ if text == "auto" => Ok(None),
+        Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(Some(address)),
+        _ if text == "client" => Err(SyntaxError::new(
+            "\"client\" is not available in this version",
+            "servers see an address of the gateway; `proxy_protocol` tells them the client's",
+        )),
+        Ok(_) | Err(_) => Err(SyntaxError::new(
+            format!("{} is not an address of this machine", quoted(text)),
+            "write an address such as \"10.2.0.1\", or \"auto\" for the kernel's choice",
+        )),
+    }
+}
+
+/// Reads the name that a server's certificate must have: a host name or an address.
+pub(super) fn certificate_name(text: &str) -> Result<String, SyntaxError> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => check_host(text).map(|()| text.to_owned()),
+    }
+}
+
+/// Reads `sha256/` and a digest in Base64.
+pub(super) fn pin(text: &str) -> Result<Pin, SyntaxError> {
+    text.parse().map_err(|_| {
+        SyntaxError::new(
+            format!(
+                "{} is not a pin: it is `sha256/` and the 44 characters of Base64 that name a key",
+                quoted(text)
+            ),
+            "`openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 \
+             -binary | openssl base64` prints those of a certificate",
+        )
+    })
+}
+
+/// Reads a user name that the gateway sends to servers.
+pub(super) fn user(text: &str) -> Result<String, SyntaxError> {
+    if text.is_empty() {
+        return Err(SyntaxError::new("a user name cannot be empty", "write the name that the server knows"));
+    }
+    line(text)
+}
+
+/// Reads a directory on servers.
+pub(super) fn directory(text: &str) -> Result<String, SyntaxError> {
+    if text.is_empty() {
+        return Err(SyntaxError::new(
+            "a directory cannot be empty",
+            "leave the key out for the directory where the login leads",
+        ));
+    }
+    line(text)
+}
+
+pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", printable(text))
 }
 
@@ -265,7 +336,7 @@ fn dialable(address: IpAddr) -> Result<IpAddr, SyntaxError> {
 }
 
 /// RFC 1123 names, and underscores because they occur.
-fn check_host(host: &str) -> Result<(), SyntaxError> {
+pub(super) fn check_host(host: &str) -> Result<(), SyntaxError> {
     let label = |label: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         (1..=63).contains(&label.len()) && label.chars().all(allowed)

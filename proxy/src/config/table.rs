@@ -110,7 +110,14 @@ impl<'d> Table<'d> {
     pub(super) fn elements(&self, name: &str) -> Vec<Element<'d>> {
         let key = self.section.key(name);
         let Some(entry) = self.entry(name) else { return Vec::new() };
-        let Kind::List(kind) = &key.kind else { panic!("`{name}` is not an array in the tables") };
+        let (word, kind) = match &key.kind {
+            Kind::List(kind) => (None, *kind),
+            Kind::ListOr(word, kind) => (Some(*word), *kind),
+            other => panic!("`{name}` is {other:?} in the tables, not an array"),
+        };
+        if word.is_some() && self.text(name) == word {
+            return Vec::new();
+        }
         let DeValue::Array(array) = entry.get_ref() else {
             self.fault(key, name, &entry.span(), wrong_type(entry.get_ref(), &key.kind));
             return Vec::new();
@@ -151,15 +158,21 @@ impl<'d> Table<'d> {
         Some(Table::open(self.document, section, title, path, span, Some(entries)))
     }
 
-    /// A table below this one, empty where it is not written.
+    /// A table below this one, empty where it is not written, or where a word stands instead.
     pub(super) fn table(&self, name: &str) -> Table<'d> {
-        let Kind::Table(section) = self.section.key(name).kind else {
+        let key = self.section.key(name);
+        let (Kind::Table(section) | Kind::WordOrTable(_, section)) = key.kind else {
             panic!("`{name}` is not a table in the tables")
         };
         let (span, entries) = match self.entry(name) {
             None => (self.span.clone(), None),
             Some(entry) => match entry.get_ref() {
                 DeValue::Table(entries) => (entry.span(), Some(entries)),
+                DeValue::String(_) if matches!(key.kind, Kind::WordOrTable(..)) => (entry.span(), None),
+                other if self.is_inline(section) => {
+                    self.fault(key, name, &entry.span(), wrong_type(other, &key.kind));
+                    (entry.span(), None)
+                }
                 other => {
                     self.document.error(
                         Basis::Value,
@@ -171,8 +184,21 @@ impl<'d> Table<'d> {
                 }
             },
         };
+        let title = if self.is_inline(section) {
+            format!("`{name}` of {}", self.title)
+        } else {
+            section.header.to_owned()
+        };
         let path = self.path_of(name);
-        Table::open(self.document, section, section.header.to_owned(), path, span, entries)
+        if entries.is_some() {
+            self.document.place(path.clone(), &span);
+        }
+        Table::open(self.document, section, title, path, span, entries)
+    }
+
+    /// Whether a table below this one is written in the line of its key, and has no header of its own.
+    fn is_inline(&self, section: &Section) -> bool {
+        section.header.starts_with(self.section.header)
     }
 
     /// The tables of an array of tables.
@@ -283,6 +309,11 @@ impl<'d> Table<'d> {
                 format!("add `{name}`, {}: {}", key.kind.expectation(), key.summary),
             );
         }
+    }
+
+    /// Whether the table is written.
+    pub(super) fn is_present(&self) -> bool {
+        self.entries.is_some()
     }
 
     /// Whether the key is written, rightly or wrongly.

@@ -5,6 +5,8 @@ mod defaults;
 mod diagnostics;
 mod documentation;
 mod round_trip;
+mod routes;
+mod upstream;
 
 use std::path::Path;
 
@@ -30,6 +32,23 @@ fn wrong(text: &str) -> Vec<String> {
 /// What is doubtful about a file that is right.
 fn doubtful(text: &str) -> Vec<String> {
     right(text).warnings.iter().map(brief).collect()
+}
+
+/// Asserts that one thing is wrong: where, what, and a part of what to do about it.
+fn only_error(text: &str, wanted: &str, hint: &str) {
+    let diagnostics = read(text).expect_err(wanted);
+    only(diagnostics.errors(), wanted, hint);
+}
+
+/// The same of what is doubtful about a file that is right.
+fn only_warning(text: &str, wanted: &str, hint: &str) {
+    only(&right(text).warnings, wanted, hint);
+}
+
+fn only(all: &[Diagnostic], wanted: &str, hint: &str) {
+    let briefs: Vec<_> = all.iter().map(brief).collect();
+    assert_eq!(briefs, [wanted]);
+    assert!(all[0].hint().contains(hint), "{wanted}: {}", all[0].hint());
 }
 
 fn brief(diagnostic: &Diagnostic) -> String {

@@ -51,6 +51,14 @@ pub(super) fn integer(value: &DeValue<'_>, kind: &Kind) -> Result<u64, SyntaxErr
     }
 }
 
+/// A number whose bounds in the tables of keys fit a narrower type.
+pub(super) fn narrow<N: TryFrom<u64>>(number: u64) -> N
+where
+    N::Error: std::fmt::Debug,
+{
+    N::try_from(number).expect("the bounds in the tables of keys fit the type of the field")
+}
+
 /// A duration.
 pub(super) fn duration(value: &DeValue<'_>, kind: &Kind) -> Result<Duration, SyntaxError> {
     let Kind::Duration(min) = kind else { panic!("{kind:?} is read as a duration") };
@@ -117,7 +125,7 @@ pub(super) fn wrong_type(value: &DeValue<'_>, kind: &Kind) -> SyntaxError {
             format!("write it in quotes, \"{}\"", number.as_str())
         }
         DeValue::String(text) => match kind {
-            Kind::List(_) => format!("write it in brackets, [\"{}\"]", printable(text)),
+            Kind::List(_) | Kind::ListOr(..) => format!("write it in brackets, [\"{}\"]", printable(text)),
             Kind::Boolean if matches!(text.as_ref(), "true" | "false") => {
                 format!("write it without quotes, {text}")
             }

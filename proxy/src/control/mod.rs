@@ -7,7 +7,7 @@ mod output;
 mod upstream;
 
 pub use downstream::{ClientLine, Downstream, Drained, NotDrained};
-pub use upstream::{ServerReply, Unsolicited, Upstream};
+pub use upstream::{NotSilent, ServerReply, Silent, Unsolicited, Upstream};
 
 /// One read takes this much at most: command lines and replies are short.
 const READ_BYTES: usize = 2048;

@@ -15,14 +15,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_cork;
-use rustls::Connection;
+use rustls::{Connection, Reader};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::tls::PendingIo;
+
+mod error;
+mod lingering;
+
+pub use error::{FinishError, LegError};
+pub use lingering::Lingering;
 
 /// One of a transfer's two data connections.
 pub struct Leg {
@@ -123,7 +128,7 @@ impl Leg {
     /// The peer is gone, or took nothing for `patience`; the leg is reset.
     pub async fn finish(mut self, patience: Duration) -> Result<Lingering, FinishError> {
         self.write_end(patience).await?;
-        Ok(Lingering { leg: self })
+        Ok(Lingering::new(self))
     }
 
     pub(super) async fn write_end(&mut self, patience: Duration) -> Result<(), FinishError> {
@@ -143,6 +148,31 @@ impl Leg {
     }
 
     /// The relay is about to write to this leg: until it is done, nobody may finish it.
+    /// Reads to the peer's clean end and keeps nothing; answers how many bytes came. May be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, ended without close_notify, or brought more than `bytes_max`.
+    pub async fn count_to_end(&mut self, bytes_max: u64) -> io::Result<u64> {
+        let mut buffer = vec![0; HEADROOM * 2];
+        let mut bytes = 0;
+        loop {
+            match poll_fn(|context| self.poll_fill(context, &mut buffer)).await.map_err(io::Error::other)? {
+                Filled::Bytes(count) => bytes += u64::try_from(count).unwrap_or(u64::MAX),
+                Filled::End(StreamEnd::Clean) => return Ok(bytes),
+                Filled::End(StreamEnd::WithoutCloseNotify) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "it ended without close_notify",
+                    ));
+                }
+            }
+            if bytes > bytes_max {
+                return Err(io::Error::other(format!("more than {bytes_max} bytes came")));
+            }
+        }
+    }
+
     pub(super) fn expect_delivery(&mut self) {
         self.writing = Writing::Unfinished;
     }
@@ -204,7 +234,7 @@ impl Leg {
             self.reading = Reading::Socket;
             // Wherever the handshake stopped, its last packets may hold payload, or already the end.
             let state = connection.process_new_packets()?;
-            plain = take_plaintext(connection, buffer)?;
+            plain = take_plaintext(connection.reader(), buffer)?;
             if plain > 0 {
                 if plain == buffer.len() {
                     self.reading = Reading::Buffered;
@@ -228,7 +258,7 @@ impl Leg {
             while taken < end && !closed {
                 taken += connection.read_tls(&mut &buffer[taken..end])?;
                 closed = connection.process_new_packets()?.peer_has_closed();
-                plain += take_plaintext(connection, &mut buffer[plain..taken])?;
+                plain += take_plaintext(connection.reader(), &mut buffer[plain..taken])?;
             }
             if closed {
                 // Whatever follows a closure alert is to be ignored (RFC 8446 §6.1).
@@ -330,7 +360,7 @@ impl Leg {
             }
         }
         let state = connection.process_new_packets()?;
-        while let bytes @ 1.. = take_plaintext(connection, &mut scratch)? {
+        while let bytes @ 1.. = take_plaintext(connection.reader(), &mut scratch)? {
             self.unsolicited += bytes;
         }
         if state.peer_has_closed() {
@@ -373,92 +403,17 @@ impl std::fmt::Debug for Leg {
     }
 }
 
-/// A leg whose clean end is written, and whose peer may not have closed yet.
-///
-/// To close it at once could destroy what is still in flight: a socket that is closed with unread bytes (the peer's
-/// own close_notify is enough) answers with RST, and RST discards what the peer has not read.
-#[derive(Debug)]
-pub struct Lingering {
-    leg: Leg,
-}
-
-impl Lingering {
-    /// Waits for the peer's own end, at most two seconds, then closes.
-    pub async fn linger(mut self) {
-        let mut scratch = [0; SCRATCH_BYTES];
-        let mut discarded = 0;
-        let end = poll_fn(|context| {
-            loop {
-                match ready!(poll_read(&mut self.leg.tcp, context, &mut scratch)) {
-                    Ok(0) | Err(_) => return Poll::Ready(()),
-                    Ok(bytes) => discarded += bytes,
-                }
-                if discarded > UNSOLICITED_MAX {
-                    return Poll::Ready(());
-                }
-            }
-        });
-        // A peer that does not close gets a close all the same; it has everything that was to be had.
-        let _ = timeout(LINGER_MAX, end).await;
-    }
-
-    /// Lingers in a task of its own, which ends within two seconds. A client that never closes its side could have
-    /// thousands of them: beyond a bound, connections are closed at once.
-    pub fn detach(self) {
-        if let Ok(place) = LINGERING.try_acquire() {
-            tokio::spawn(async move {
-                self.linger().await;
-                drop(place);
-            });
-        }
-    }
-}
-
-/// Why bytes cannot be moved on a leg.
-#[derive(Debug, thiserror::Error)]
-pub enum LegError {
-    /// The socket failed, or the peer reset the connection.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The peer sent a fatal alert, or broke the protocol.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-}
-
-impl LegError {
-    /// Whether the peer reset the connection.
-    pub fn is_reset(&self) -> bool {
-        match self {
-            Self::Io(error) => {
-                matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted)
-            }
-            Self::Tls(_) => false,
-        }
-    }
-}
-
-/// Why a clean end could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum FinishError {
-    /// The peer takes nothing any more.
-    #[error("peer does not take the end of the stream")]
-    Stalled,
-    /// The connection is gone.
-    #[error(transparent)]
-    Leg(#[from] LegError),
-}
-
 fn poll_read(tcp: &mut TcpStream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(tcp).poll_read(context, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
-/// Moves decrypted bytes from `connection` to the start of `buffer`, as many as there are and fit.
-fn take_plaintext(connection: &mut Connection, buffer: &mut [u8]) -> io::Result<usize> {
+/// Moves decrypted bytes to the start of `buffer`, as many as there are and fit.
+fn take_plaintext(mut plaintext: Reader<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let mut taken = 0;
     while taken < buffer.len() {
-        match connection.reader().read(&mut buffer[taken..]) {
+        match plaintext.read(&mut buffer[taken..]) {
             Ok(0) => break, // close_notify
             Ok(bytes) => taken += bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -483,10 +438,3 @@ const UNSOLICITED_MAX: usize = 64 * 1024;
 
 /// For bytes that nobody wants.
 const SCRATCH_BYTES: usize = 2 * 1024;
-
-/// Places for connections of the whole process that only wait for their peers' ends.
-static LINGERING: Semaphore = Semaphore::const_new(LINGERING_MAX);
-const LINGERING_MAX: usize = 512;
-
-/// How long a peer may take to close after our end; IIS never answers close_notify and waits for the TCP close.
-const LINGER_MAX: Duration = Duration::from_secs(2);

@@ -1,11 +1,13 @@
-//! Sockets for data connections: shared passive ports ([`passive`]), one connection and its protection ([`Leg`]),
-//! and the relay that moves a transfer's bytes from one leg to the other ([`relay`]).
+//! Sockets for data connections: shared passive ports ([`passive`]), dialling clients that listen ([`active`]), one
+//! connection and its protection ([`Leg`]), and the relay that moves a transfer's bytes from one leg to the other
+//! ([`relay`]).
 //!
 //! Nothing here speaks FTP: the session decides when a transfer begins, what its end means and which reply is due.
 //! What this module guarantees is that no end is made to look clean that was not.
 
 use std::fmt;
 
+pub mod active;
 mod leg;
 pub mod passive;
 pub mod relay;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
-use super::data::{suite_name, version_name};
+use super::transfer::{suite_name, version_name};
 use crate::control::Drained;
 use crate::service::Service;
 use crate::tls::{HandshakeError, SessionTls};

@@ -1,13 +1,19 @@
 //! Facts become log events: one for each thing that happened, inside the session's span.
 
-use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, Violation};
+use std::sync::Arc;
+
+use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFailure, Violation};
 use tracing::{info, warn};
 
+use super::upstream::UpstreamSide;
 use crate::backend::Backend;
+use crate::config::ProxyProtocol;
 use crate::service::Service;
 
 /// Writes one fact down, and remembers what it says of the backend.
-pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend: Option<&Backend>) {
+pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstream: &UpstreamSide) {
+    let backend = upstream.backend().map(|backend| backend.config().name.as_str());
+    let server = upstream.server();
     let user = user.map(|user| user.escape_ascii().to_string());
     match fact {
         Fact::TlsEstablished(tls) => info!(
@@ -21,13 +27,25 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend
             tracing::debug!(user, backend = service.backends[index].config().name, "routed")
         }
         Fact::UpstreamFailed { reason, is_retried } => {
-            warn!(user, backend = name(backend), ?reason, is_retried, "the server cannot be used");
+            let reason = match reason {
+                UpstreamFailure::Unreachable => "unreachable",
+                UpstreamFailure::NoServer => "no_server",
+                UpstreamFailure::Full => "full",
+            };
+            let server = server.map(tracing::field::display);
+            warn!(user, backend, server, reason, is_retried, "the server cannot be used");
+            report_failure(upstream);
         }
         Fact::Renewed { succeeded } => {
-            info!(user, backend = name(backend), succeeded, "logged in afresh for TLS tickets")
+            info!(user, backend, succeeded, "logged in afresh for TLS tickets")
         }
-        Fact::LoggedIn => info!(user, backend = name(backend), "logged in"),
+        Fact::LoggedIn => {
+            let server = server.inspect(|server| server.report_success()).map(tracing::field::display);
+            info!(user, backend, server, "logged in");
+        }
         Fact::LoginFailed { user, code } => {
+            // It lives: it has said so.
+            server.inspect(|server| server.report_success());
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
         }
@@ -45,27 +63,39 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, backend
         ),
         Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
         Fact::BackendFeatures(features) => {
-            if let Some(backend) = backend {
-                backend.remember_features(features);
+            if let Some(server) = server {
+                server.remember_features(features);
             }
         }
         Fact::EpsvRefused => {
-            if let Some(backend) = backend {
-                backend.remember_epsv_refused();
+            if let Some(server) = server {
+                server.remember_epsv_refused();
             }
-            info!(backend = name(backend), "the server does not speak EPSV; using PASV");
+            info!(
+                backend,
+                server = server.map(tracing::field::display),
+                "the server does not speak EPSV; using PASV"
+            );
         }
         Fact::Violation(violation) => warn!(user, event = violation.name(), "protocol violation"),
         Fact::Closed(reason) => record_close(reason, user),
     }
 }
 
-fn name(backend: Option<&Backend>) -> Option<&str> {
-    backend.map(|backend| backend.config().name.as_str())
+/// A server that was reached and is of no use. One that was told whom we come for may refuse that client alone: no
+/// client is to take it away from all others.
+fn report_failure(upstream: &UpstreamSide) {
+    let tells_clients = |backend: &Arc<Backend>| backend.config().proxy_protocol != ProxyProtocol::Off;
+    if let Some(server) = upstream.server()
+        && !upstream.backend().is_some_and(tells_clients)
+    {
+        server.report_failure("it did not come to USER");
+    }
 }
 
 fn record_transfer(transfer: &TransferRecord, user: Option<String>) {
     let tls = transfer.tls.as_ref();
+    let upstream_tls = transfer.upstream_tls.as_ref();
     info!(
         user,
         verb = transfer.verb.name(),
@@ -83,6 +113,10 @@ fn record_transfer(transfer: &TransferRecord, user: Option<String>) {
         tls_suite = tls.map(|tls| tls.suite.as_str()),
         tls_resumed = tls.map(|tls| tls.resumed),
         close_notify = tls.map(|tls| tls.close_notify),
+        upstream_tls_version = upstream_tls.map(|tls| tls.version),
+        upstream_tls_suite = upstream_tls.map(|tls| tls.suite.as_str()),
+        upstream_tls_resumed = upstream_tls.map(|tls| tls.resumed),
+        upstream_close_notify = upstream_tls.map(|tls| tls.close_notify),
         "transfer finished"
     );
 }

@@ -11,12 +11,14 @@ use ftpsgate_certs::{Authority, Certificates, ClientTrust, Refresh, Store, Trust
 use tracing::{info, warn};
 
 use super::bind::{adopt, bind, is_missing_family};
-use super::{BoundSocket, Inherited, State};
+use super::{BoundSocket, Inherited, State, ports};
 use crate::backend::Backend;
-use crate::config::{CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile};
-use crate::data::passive::{BindError, PortRegistry, PortRequest};
+use crate::config::{
+    BackendTls, CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile,
+};
+use crate::data::passive::{BindError, PortRegistry, PortUser};
 use crate::service::{Service, ServiceTls};
-use crate::tls::{Profile, ProfileError};
+use crate::tls::{BackendProfile, BackendProfileError, Profile, ProfileError};
 
 /// Everything that a configuration needs, ready to be put in place.
 pub(super) struct Prepared {
@@ -48,6 +50,14 @@ pub enum StartError {
         /// Why.
         source: ProfileError,
     },
+    /// TLS towards a backend that cannot be spoken.
+    #[error("backend `{backend}`: {source}")]
+    BackendTls {
+        /// Which.
+        backend: String,
+        /// Why.
+        source: Box<BackendProfileError>,
+    },
     /// A listener's address that cannot be had.
     #[error("listener `{listener}` cannot listen on {address}: {source}")]
     Bind {
@@ -64,7 +74,20 @@ pub enum StartError {
         /// Which.
         listener: String,
     },
-    /// A passive port that cannot be had.
+    /// A port for clients' data connections cannot be used as their source.
+    #[error(
+        "listener `{listener}` cannot use active_source_port = {port}: {source}{hint}",
+        hint = source_port_hint(source)
+    )]
+    SourcePort {
+        /// Which.
+        listener: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// A port for data connections that cannot be had.
     #[error("{0}: {source}", source = .0.error)]
     Ports(#[from] BindError),
     /// A socket was inherited under a name that no listener has.
@@ -73,6 +96,17 @@ pub enum StartError {
         /// Its name.
         name: String,
     },
+}
+
+/// What to do about a source port that may not be used.
+fn source_port_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE and \
+             PrivateUsers=no), or the sysctl net.ipv4.ip_unprivileged_port_start"
+        }
+        _ => "",
+    }
 }
 
 impl State {
@@ -89,16 +123,7 @@ impl State {
             return Err(StartError::UnknownSocket { name: name.clone() });
         }
         let (tls, authority, trusts) = self.prepare_tls(&config)?;
-        let backends: HashMap<String, Arc<Backend>> = config
-            .backends
-            .iter()
-            .map(|backend| {
-                // An unchanged one keeps what it knows of its server.
-                let old = self.backends.get(&backend.name).map(|serving| Arc::clone(&serving.backend));
-                let kept = old.filter(|old| old.config() == backend);
-                (backend.name.clone(), kept.unwrap_or_else(|| Arc::new(Backend::new(Arc::clone(backend)))))
-            })
-            .collect();
+        let backends = self.prepare_backends(&config)?;
         let mut sockets = Vec::new();
         let mut requests = Vec::new();
         for listener in &config.listeners {
@@ -107,13 +132,12 @@ impl State {
                 BoundSocket::New { address, .. } => address.ip(),
                 BoundSocket::Kept | BoundSocket::Taken => asked.ip(),
             });
-            requests.push(PortRequest {
-                listener: listener.name.clone(),
-                addresses: addresses.collect(),
-                ports: listener.passive.ports.clone(),
-            });
+            let addresses: Vec<_> = addresses.collect();
+            ports::check_source_port(listener, &addresses)?;
+            requests.push(ports::passive(listener, addresses));
             sockets.push(bound);
         }
+        requests.extend(config.backends.iter().filter_map(|backend| ports::active(backend)));
         let mut ports = registry.apply(&requests)?;
         let listeners = config
             .listeners
@@ -132,9 +156,14 @@ impl State {
                     listener: Arc::clone(listener),
                     settings: Arc::new(settings),
                     tls,
+                    backend_ports: backends
+                        .iter()
+                        .map(|backend| PortUser::Backend(backend.config().name.clone()))
+                        .map(|user| ports.get(&user).cloned().unwrap_or_default())
+                        .collect(),
                     backends,
                     registry: Arc::clone(registry),
-                    ports: ports.remove(&listener.name).unwrap_or_default(),
+                    ports: ports.remove(&PortUser::Listener(listener.name.clone())).unwrap_or_default(),
                 };
                 PreparedListener { service: Arc::new(service), sockets }
             })
@@ -142,6 +171,24 @@ impl State {
         let certificates = tls.into_values().map(|tls| tls.certificates).collect();
         let backends = backends.into_values().collect();
         Ok(Prepared { config, listeners, backends, authority, certificates, trusts })
+    }
+
+    /// An unchanged one stays; a changed one keeps what is known of the servers that stay. One with TLS is always made
+    /// anew: the files that it names may have changed.
+    fn prepare_backends(&self, config: &Config) -> Result<HashMap<String, Arc<Backend>>, StartError> {
+        let mut backends = HashMap::new();
+        for backend in &config.backends {
+            let old = self.backends.get(&backend.name).map(|serving| &serving.backend);
+            let made = match (&backend.tls, old) {
+                (None, Some(old)) if old.config() == backend => Arc::clone(old),
+                (tls, old) => {
+                    let tls = tls.as_ref().map(|tls| prepare_backend_tls(&backend.name, tls)).transpose()?;
+                    Arc::new(Backend::new(Arc::clone(backend), tls, old.map(|old| &**old)))
+                }
+            };
+            backends.insert(backend.name.clone(), made);
+        }
+        Ok(backends)
     }
 
     /// The profiles that listeners use.
@@ -251,6 +298,18 @@ fn announced(listener: &Listener, bound: BoundSocket) -> BoundSocket {
         info!(listener = listener.name, %address, channel = "control", "listening");
     }
     bound
+}
+
+fn prepare_backend_tls(name: &str, configured: &BackendTls) -> Result<Arc<BackendProfile>, StartError> {
+    if configured.danger_accept_invalid_certificates {
+        warn!(
+            backend = name,
+            "danger_accept_invalid_certificates: whoever answers for this backend's servers is believed"
+        );
+    }
+    let profile = BackendProfile::new(configured)
+        .map_err(|source| StartError::BackendTls { backend: name.to_owned(), source: Box::new(source) })?;
+    Ok(Arc::new(profile))
 }
 
 type PreparedProfile = (Certificates, Result<Profile, ProfileError>);

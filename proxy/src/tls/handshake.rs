@@ -1,15 +1,17 @@
-//! A server handshake driven by hand, for connections whose bytes the relay will move itself.
+//! A handshake driven by hand, in either role, for connections whose bytes the relay will move itself.
 //!
 //! How a handshake fails matters on data connections: a client that closes before it has said a word, or half-way
 //! through, may mean an empty upload, so those ends are told apart. Plaintext that came with the
-//! client's Finished stays inside the connection; whoever takes it reads that first.
+//! peer's Finished stays inside the connection; whoever takes it reads that first.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use ftpsgate_certs::Refusal;
 use rustix::net::sockopt::set_tcp_quickack;
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{ConnectionCommon, ProtocolVersion, SideData};
 use tokio::net::TcpStream;
 
 use super::PendingIo;
@@ -27,7 +29,7 @@ pub enum HandshakeError {
     #[error("peer reset the connection during the TLS handshake")]
     Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", reason(.0))]
     Tls(#[from] rustls::Error),
     /// The handshake took longer than it may.
     #[error("TLS handshake timed out")]
@@ -35,6 +37,14 @@ pub enum HandshakeError {
     /// The socket failed on this machine.
     #[error("socket failed during the TLS handshake: {0}")]
     Io(#[source] io::Error),
+}
+
+/// Why a server's certificate is not believed has words for operators, which rustls would show as a debug form.
+fn reason(error: &rustls::Error) -> &dyn fmt::Display {
+    match Refusal::within(error) {
+        Some(refusal) => refusal,
+        None => error,
+    }
 }
 
 impl HandshakeError {
@@ -51,19 +61,27 @@ impl HandshakeError {
     }
 }
 
-/// Shakes hands until application data may flow.
-///
-/// Everything of ours that the client waits for is written then. Tickets of TLS 1.3 may still be inside the
-/// connection, to travel with the first data: a packet and a wake-up of the client less.
-pub(super) async fn drive_handshake(
-    tcp: &mut TcpStream,
-    connection: &mut ServerConnection,
-) -> Result<(), HandshakeError> {
-    let mut received = false;
-    poll_fn(|context| poll_handshake(tcp, connection, &mut received, context)).await
+/// Which part we play in a handshake; rustls knows and does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
 }
 
-/// A client that has not turned Nagle's algorithm off (lftp) holds its Finished back until the segment before it is
+/// Shakes hands until application data may flow.
+///
+/// Everything of ours that the peer waits for is written then. A server's tickets of TLS 1.3 may still be inside the
+/// connection, to travel with the first data: a packet and a wake-up of the client less.
+pub(super) async fn drive_handshake<S: SideData>(
+    tcp: &mut TcpStream,
+    connection: &mut ConnectionCommon<S>,
+    role: Role,
+) -> Result<(), HandshakeError> {
+    let mut received = false;
+    poll_fn(|context| poll_handshake(tcp, connection, role, &mut received, context)).await
+}
+
+/// A peer that has not turned Nagle's algorithm off (lftp) holds its Finished back until the segment before it is
 /// acknowledged: a delayed acknowledgement would cost it 40 ms a file. The kernel forgets the wish whenever we send.
 fn acknowledge_now(tcp: &TcpStream) {
     if let Err(error) = set_tcp_quickack(tcp, true) {
@@ -71,15 +89,16 @@ fn acknowledge_now(tcp: &TcpStream) {
     }
 }
 
-fn poll_handshake(
+fn poll_handshake<S: SideData>(
     tcp: &mut TcpStream,
-    connection: &mut ServerConnection,
+    connection: &mut ConnectionCommon<S>,
+    role: Role,
     received: &mut bool,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), HandshakeError>> {
     let mut io = PendingIo::new(tcp, context);
     loop {
-        if has_only_tickets_left(connection) {
+        if has_only_tickets_left(connection, role) {
             return Poll::Ready(Ok(()));
         }
         let mut blocked = false;
@@ -117,6 +136,11 @@ fn poll_handshake(
 }
 
 /// A TLS 1.3 server has said its Finished before the client's. On TLS 1.2 it may be the other way round.
-fn has_only_tickets_left(connection: &ServerConnection) -> bool {
-    !connection.is_handshaking() && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+fn has_only_tickets_left<S>(connection: &ConnectionCommon<S>, role: Role) -> bool {
+    match role {
+        Role::Client => false,
+        Role::Server => {
+            !connection.is_handshaking() && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        }
+    }
 }

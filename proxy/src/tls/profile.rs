@@ -71,7 +71,7 @@ impl fmt::Debug for Profile {
 pub struct ProfileError(#[from] rustls::Error);
 
 /// The best first. None at all for an empty range, which the configuration refuses, and rustls as well.
-fn versions(allowed: RangeInclusive<TlsVersion>) -> Vec<&'static SupportedProtocolVersion> {
+pub(super) fn versions(allowed: RangeInclusive<TlsVersion>) -> Vec<&'static SupportedProtocolVersion> {
     [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)]
         .into_iter()
         .filter(|(version, _)| allowed.contains(version))
@@ -90,4 +90,4 @@ impl ResolvesServerCert for NoCertificate {
 }
 
 /// The IANA-registered protocol name of FTP.
-const ALPN_FTP: &[u8] = b"ftp";
+pub(super) const ALPN_FTP: &[u8] = b"ftp";

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::handshake::drive_handshake;
+use super::handshake::{Role, drive_handshake};
 use super::resumption::{SameSession, SessionSecret, SessionStore, SessionTickets};
 use super::{HandshakeError, Profile};
 use crate::config::DataResumption;
@@ -88,7 +88,7 @@ impl SessionTls {
         self.secret.mark(&mut connection);
         let handshake = Box::pin(async {
             let (mut tcp, mut connection) = (tcp, connection);
-            drive_handshake(&mut tcp, &mut connection).await.map(|()| (tcp, connection))
+            drive_handshake(&mut tcp, &mut connection, Role::Server).await.map(|()| (tcp, connection))
         });
         let (tcp, connection) =
             timeout(deadline, handshake).await.map_err(|_| HandshakeError::Deadline)??;

@@ -1,4 +1,6 @@
-//! For tests of this crate: certificates made on the spot, TLS clients, and connected sockets.
+//! For tests of this crate: certificates made on the spot, TLS clients, connected sockets, and in [`server`] a server.
+
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{ControlTls, DataKind, DataTls, DataTlsError, Profile, SessionTls};
+use super::{ControlTls, DataKind, DataTls, DataTlsError, HandshakeError, Profile, SessionTls};
 use crate::config::{CertificateFallback, ClientCertificates, DataResumption, TlsProfile, TlsVersion};
 
 /// Longer than any test needs, even on a busy machine.

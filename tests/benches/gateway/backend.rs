@@ -1,12 +1,20 @@
-//! A plain FTP server that costs next to nothing: files are zeros from memory, uploads are discarded.
+//! An FTP server that costs next to nothing: files are zeros from memory, uploads are discarded.
 //!
-//! `RETR zeros-N` sends N bytes. One thread a session with a small stack; all of it is on loopback.
+//! `RETR zeros-N` sends N bytes. One thread a session with a small stack; all of it is on loopback. It speaks FTPS (AUTH
+//! TLS) where it has a certificate, and what it spends on that is counted nowhere.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::mod_proxy::Identity;
 
 /// A running server. It ends with the process.
 pub(super) struct Backend {
@@ -15,18 +23,28 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// Listens on a port of the kernel's choice.
+    /// Plain FTP, on a port of the kernel's choice.
     pub(super) fn start() -> io::Result<Self> {
+        Self::serve(None)
+    }
+
+    /// FTPS, with TLS sessions that can be resumed.
+    pub(super) fn start_with_tls(identity: &Identity<'_>) -> io::Result<Self> {
+        Self::serve(Some(Arc::new(server_config(identity).map_err(io::Error::other)?)))
+    }
+
+    fn serve(tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let backend = Self { address: listener.local_addr()?, sessions: Arc::default() };
         let sessions = Arc::clone(&backend.sessions);
         spawn(move || {
             for control in listener.incoming().flatten() {
                 let place = Place::take(&sessions);
+                let tls = tls.clone();
                 spawn(move || {
                     let _place = place;
                     // A session ends by an error where its gateway leaves without QUIT.
-                    let _ = Session::new(control).and_then(Session::serve);
+                    let _ = Session::new(control, tls).and_then(Session::serve);
                 });
             }
         });
@@ -66,15 +84,76 @@ impl Drop for Place {
 }
 
 struct Session {
-    input: BufReader<TcpStream>,
-    output: TcpStream,
+    control: BufReader<Stream>,
+    tls: Option<Arc<ServerConfig>>,
+    protects_data: bool,
     data: Option<TcpListener>,
 }
 
+/// A connection, under TLS or not.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn secured(self, config: &Arc<ServerConfig>) -> io::Result<Self> {
+        let Self::Plain(mut tcp) = self else { return Err(io::Error::other("TLS within TLS")) };
+        let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        connection.set_buffer_limit(None);
+        while connection.is_handshaking() {
+            connection.complete_io(&mut tcp)?;
+        }
+        Ok(Self::Tls(Box::new(StreamOwned::new(connection, tcp))))
+    }
+
+    /// Says that this was all, and waits for the other side's end: it may send close_notify, which unread would make a
+    /// reset of our close.
+    fn finish(mut self) -> io::Result<()> {
+        let tcp = match &mut self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                &mut stream.sock
+            }
+        };
+        tcp.shutdown(std::net::Shutdown::Write)?;
+        while tcp.read(&mut [0; 256])? > 0 {}
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 impl Session {
-    fn new(control: TcpStream) -> io::Result<Self> {
+    fn new(control: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         control.set_nodelay(true)?;
-        Ok(Self { input: BufReader::with_capacity(512, control.try_clone()?), output: control, data: None })
+        let control = BufReader::with_capacity(512, Stream::Plain(control));
+        Ok(Self { control, tls, protects_data: false, data: None })
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -82,12 +161,26 @@ impl Session {
         let mut line = String::new();
         loop {
             line.clear();
-            if self.input.read_line(&mut line)? == 0 {
+            if self.control.read_line(&mut line)? == 0 {
                 return Ok(());
             }
             let line = line.trim_end();
             let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
             match verb {
+                "AUTH" => match self.tls.clone() {
+                    Some(tls) => {
+                        self.reply("234 go on")?;
+                        let Self { control, protects_data, data, .. } = self;
+                        let control = BufReader::with_capacity(512, control.into_inner().secured(&tls)?);
+                        self = Self { control, tls: Some(tls), protects_data, data };
+                    }
+                    None => self.reply("502 not here")?,
+                },
+                "PBSZ" => self.reply("200 PBSZ=0")?,
+                "PROT" => {
+                    self.protects_data = argument == "P";
+                    self.reply("200 ok")?;
+                }
                 "USER" => self.reply("331 password?")?,
                 "PASS" => self.reply("230 welcome")?,
                 "TYPE" | "NOOP" | "MODE" | "STRU" | "OPTS" | "CWD" | "ALLO" | "CLNT" => {
@@ -95,7 +188,9 @@ impl Session {
                 }
                 "SYST" => self.reply("215 UNIX Type: L8")?,
                 "PWD" => self.reply("257 \"/\"")?,
-                "FEAT" => self.reply("211-Features:\r\n EPSV\r\n PASV\r\n SIZE\r\n UTF8\r\n211 End")?,
+                "FEAT" => self.reply(
+                    "211-Features:\r\n AUTH TLS\r\n EPSV\r\n PASV\r\n PBSZ\r\n PROT\r\n SIZE\r\n UTF8\r\n211 End",
+                )?,
                 "EPSV" => {
                     let port = self.listen()?.port();
                     self.reply(&format!("229 Entering Extended Passive Mode (|||{port}|)"))?;
@@ -116,7 +211,9 @@ impl Session {
     }
 
     fn reply(&mut self, text: &str) -> io::Result<()> {
-        self.output.write_all(format!("{text}\r\n").as_bytes())
+        let control = self.control.get_mut();
+        control.write_all(format!("{text}\r\n").as_bytes())?;
+        control.flush()
     }
 
     fn listen(&mut self) -> io::Result<SocketAddr> {
@@ -126,28 +223,51 @@ impl Session {
         Ok(address)
     }
 
-    fn transfer(&mut self, work: impl FnOnce(&mut TcpStream) -> io::Result<()>) -> io::Result<()> {
+    fn transfer(&mut self, work: impl FnOnce(&mut Stream) -> io::Result<()>) -> io::Result<()> {
         let Some(listener) = self.data.take() else { return self.reply("425 PASV first") };
-        let (mut data, _) = listener.accept()?;
+        let (data, _) = listener.accept()?;
         data.set_nodelay(true)?;
         self.reply("150 here it comes")?;
-        let result = work(&mut data);
-        drop(data);
+        let data = Stream::Plain(data);
+        let secured = match &self.tls {
+            Some(tls) if self.protects_data => data.secured(tls),
+            Some(_) | None => Ok(data),
+        };
+        let result = secured.and_then(|mut data| work(&mut data).and_then(|()| data.finish()));
         self.reply(if result.is_ok() { "226 done" } else { "426 broken" })
     }
 }
 
-fn send_zeros(data: &mut TcpStream, mut length: usize) -> io::Result<()> {
+fn send_zeros(data: &mut Stream, mut length: usize) -> io::Result<()> {
     while length > 0 {
         length -= data.write(&ZEROS[..length.min(ZEROS.len())])?;
     }
-    Ok(())
+    data.flush()
 }
 
-fn discard(data: &mut TcpStream) -> io::Result<()> {
+fn discard(data: &mut Stream) -> io::Result<()> {
     let mut buffer = vec![0; 512 * 1024];
-    while data.read(&mut buffer)? > 0 {}
-    Ok(())
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // Whether an end is clean is not what is measured.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Tickets that resume as often as they are shown; one for each data connection of TLS 1.3.
+fn server_config(identity: &Identity<'_>) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.ticketer = Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(config)
 }
 
 /// What every file consists of.

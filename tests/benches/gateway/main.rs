@@ -1,4 +1,5 @@
-//! Measures ftpsgate and ProFTPD's mod_proxy side by side, as explicit FTPS in front of the same plain backend.
+//! Measures ftpsgate and ProFTPD's mod_proxy side by side, as explicit FTPS in front of the same backend: plain FTP, and
+//! for some rows FTPS.
 //!
 //! `cargo bench -p ftpsgate-tests --bench gateway [-- [--quick] [--json] [WORK…]]`
 //!
@@ -24,7 +25,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use backend::Backend;
 use client::Protection;
-use mod_proxy::{Identity, ModProxy};
+use mod_proxy::{BackendTls, Identity, ModProxy};
 use plain_copy::PlainCopy;
 use table::{Goal, Row, median};
 use work::{Direction, Subject};
@@ -56,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table::print_header();
     }
     bench.transfers()?;
+    bench.ftps_backend()?;
     bench.logins()?;
     bench.files()?;
     bench.round_trips()?;
@@ -114,7 +116,7 @@ struct Contest {
     private: SocketAddr,
     clear: SocketAddr,
     peer: Option<ModProxy>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Contest {
@@ -128,12 +130,12 @@ impl Contest {
             key: identity.key_pem.expose(),
             root: authority.root_pem(),
         };
-        let peer = ModProxy::start(backend.address(), &pem)
+        let peer = ModProxy::start(backend.address(), BackendTls::Off, &pem)
             .inspect_err(|error| eprintln!("no peer to compare with: {error}"));
         let clear = ListenerOptions::explicit(CLEAR).keys("require_tls = \"login\"");
         let gateway = Gateway::start(GatewayOptions::explicit(backend.address()).listener(clear));
         let (private, clear) = (gateway.address("explicit"), gateway.address(CLEAR));
-        Ok(Self { private, clear, gateway, peer: peer.ok(), backend, identity, authority, _state: state })
+        Ok(Self { private, clear, gateway, peer: peer.ok(), backend, identity, authority, state })
     }
 
     fn ours(&self) -> Subject {
@@ -169,6 +171,40 @@ impl Bench {
                 let transfer =
                     |subject: Subject| subject.transfer(direction, streams, length, Protection::Private);
                 let (ours, theirs) = self.compare(&transfer)?;
+                self.row(work, "CPU s/GiB", ours, theirs, Goal::AtMost(goal), |cost| *cost);
+            }
+        }
+        Ok(())
+    }
+
+    /// TLS on both sides, in processes of their own.
+    fn ftps_backend(&mut self) -> Result<(), Box<dyn Error>> {
+        let works = [
+            ("FTPS backend, download", Direction::Download, 0.65),
+            ("FTPS backend, upload", Direction::Upload, 0.45),
+        ];
+        if !works.iter().any(|(work, ..)| self.wants(work)) {
+            return Ok(());
+        }
+        let Contest { identity, authority, state, .. } = &self.contest;
+        let (chain, key) = (&*identity.chain_pem, identity.key_pem.expose());
+        let identity = Identity { chain, key, root: authority.root_pem() };
+        let backend = Backend::start_with_tls(&identity)?;
+        let root = state.path().join("backend-root.pem");
+        std::fs::write(&root, authority.root_pem())?;
+        let keys = format!("tls = \"explicit\"\ntls_ca = {root:?}");
+        let gateway = Gateway::start(GatewayOptions::explicit(backend.address()).backend_keys(&keys));
+        let ours = Subject { address: gateway.address("explicit"), pid: gateway.pid() };
+        let peer = match self.contest.peer {
+            Some(_) => Some(ModProxy::start(backend.address(), BackendTls::Explicit, &identity)?),
+            None => None,
+        };
+        let theirs = peer.as_ref().map(|peer| Subject { address: peer.address(), pid: peer.pid() });
+        let large = self.plan.large;
+        for (work, direction, goal) in works {
+            if self.wants(work) {
+                let transfer = |subject: Subject| subject.transfer(direction, 1, large, Protection::Private);
+                let (ours, theirs) = compare(self.plan.rounds, ours, theirs, &transfer)?;
                 self.row(work, "CPU s/GiB", ours, theirs, Goal::AtMost(goal), |cost| *cost);
             }
         }
@@ -247,8 +283,11 @@ impl Bench {
         let mut theirs = None;
         if self.contest.peer.is_some() {
             let (chain, key) = (&*identity.chain_pem, identity.key_pem.expose());
-            let peer =
-                ModProxy::start(backend.address(), &Identity { chain, key, root: authority.root_pem() })?;
+            let peer = ModProxy::start(
+                backend.address(),
+                BackendTls::Off,
+                &Identity { chain, key, root: authority.root_pem() },
+            )?;
             let subject = Subject { address: peer.address(), pid: peer.pid() };
             theirs = Some(vec![subject.memory(backend, self.plan.peer_sessions)?.idle]);
         }
@@ -262,20 +301,8 @@ impl Bench {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| work.contains(wanted.as_str()))
     }
 
-    /// Rounds by turns, so that neither always goes first.
     fn compare<T>(&self, work: Work<'_, T>) -> io::Result<(Vec<T>, Option<Vec<T>>)> {
-        let (ours, theirs) = (self.contest.ours(), self.contest.theirs());
-        let (mut our_figures, mut their_figures) = (Vec::new(), Vec::new());
-        for round in 0..self.plan.rounds {
-            for turn in [round % 2, 1 - round % 2] {
-                match (turn, theirs) {
-                    (0, _) => our_figures.push(work(ours)?),
-                    (_, Some(theirs)) => their_figures.push(patiently(|| work(theirs))?),
-                    (_, None) => {}
-                }
-            }
-        }
-        Ok((our_figures, theirs.map(|_| their_figures)))
+        compare(self.plan.rounds, self.contest.ours(), self.contest.theirs(), work)
     }
 
     fn row<T>(
@@ -294,6 +321,26 @@ impl Bench {
         }
         self.rows.push(row);
     }
+}
+
+/// Rounds by turns, so that neither always goes first.
+fn compare<T>(
+    rounds: usize,
+    ours: Subject,
+    theirs: Option<Subject>,
+    work: Work<'_, T>,
+) -> io::Result<(Vec<T>, Option<Vec<T>>)> {
+    let (mut our_figures, mut their_figures) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        for turn in [round % 2, 1 - round % 2] {
+            match (turn, theirs) {
+                (0, _) => our_figures.push(work(ours)?),
+                (_, Some(theirs)) => their_figures.push(patiently(|| work(theirs))?),
+                (_, None) => {}
+            }
+        }
+    }
+    Ok((our_figures, theirs.map(|_| their_figures)))
 }
 
 /// ProFTPD's sessions crash now and then; that is not to end the measurement.

@@ -1,4 +1,4 @@
-//! The peer: ProFTPD with mod_proxy as a reverse FTPS proxy before a plain backend.
+//! The peer: ProFTPD with mod_proxy as a reverse FTPS proxy before a plain backend, or one under TLS.
 //!
 //! It is configured so that it does well: its usual log of transfers only, no lookups, one small CA file (the system's bundle costs it 20 ms
 //! of every session), no delay engine.
@@ -22,6 +22,15 @@ pub(super) struct ModProxy {
     _directory: TempDir,
 }
 
+/// What it speaks with its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BackendTls {
+    /// Plain FTP.
+    Off,
+    /// AUTH TLS.
+    Explicit,
+}
+
 /// What it shows its clients, in PEM.
 pub(super) struct Identity<'pem> {
     /// The certificate.
@@ -34,7 +43,7 @@ pub(super) struct Identity<'pem> {
 
 impl ModProxy {
     /// Starts it in front of `backend`.
-    pub(super) fn start(backend: SocketAddr, identity: &Identity<'_>) -> io::Result<Self> {
+    pub(super) fn start(backend: SocketAddr, tls: BackendTls, identity: &Identity<'_>) -> io::Result<Self> {
         let root = root()?;
         let directory = tempfile::Builder::new().prefix("ftpsgate-bench-").tempdir()?;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
@@ -44,7 +53,7 @@ impl ModProxy {
         fs::write(path("root.pem"), identity.root)?;
         fs::write(path("key.pem"), identity.key)?;
         fs::set_permissions(path("key.pem"), std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        fs::write(path("proftpd.conf"), configuration(&root, directory.path(), address, backend))?;
+        fs::write(path("proftpd.conf"), configuration(&root, directory.path(), address, backend, tls))?;
 
         let master = Command::new(root.join("usr/sbin/proftpd"))
             .args(["--nodaemon", "--quiet", "--config"])
@@ -108,7 +117,17 @@ fn libraries(root: &Path) -> String {
     paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
-fn configuration(root: &Path, directory: &Path, address: SocketAddr, backend: SocketAddr) -> String {
+fn configuration(
+    root: &Path,
+    directory: &Path,
+    address: SocketAddr,
+    backend: SocketAddr,
+    tls: BackendTls,
+) -> String {
+    let proxy_tls = match tls {
+        BackendTls::Off => "off",
+        BackendTls::Explicit => "on",
+    };
     let (ip, port) = (address.ip(), address.port());
     let modules = root.join("usr/lib/proftpd");
     let (modules, directory) = (modules.display(), directory.display());
@@ -146,7 +165,7 @@ ProxyRole reverse
 ProxyReverseServers ftp://{backend}
 ProxyTables {directory}/tables
 ProxyLog none
-ProxyTLSEngine off
+ProxyTLSEngine {proxy_tls}
 ProxyTLSCACertificateFile {directory}/root.pem
 "
     )

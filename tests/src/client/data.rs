@@ -1,7 +1,7 @@
 //! One data connection of the raw client.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use rustls::HandshakeKind;
 
@@ -30,6 +30,23 @@ impl DataConnection {
     /// Connects without TLS.
     pub fn connect(address: SocketAddr) -> Self {
         Self { stream: ClientStream::plain(connect_from(None, address)) }
+    }
+
+    /// A connection that the gateway made.
+    pub(super) fn over(tcp: TcpStream) -> Self {
+        tcp.set_nodelay(true).expect("a TCP socket");
+        tcp.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        tcp.set_write_timeout(Some(PATIENCE)).expect("not zero");
+        Self { stream: ClientStream::plain(tcp) }
+    }
+
+    /// The gateway's address.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub fn peer(&self) -> SocketAddr {
+        self.stream.tcp().peer_addr().expect("connected")
     }
 
     /// Connects from a chosen address of this machine, such as 127.0.0.2.

@@ -27,7 +27,7 @@ pub fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> TcpStream {
 }
 
 /// Connects to a peer that may not like that.
-pub(super) fn try_connect_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+pub(crate) fn try_connect_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into())?;

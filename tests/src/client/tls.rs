@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
+use crate::authority::{self, Identity};
 use crate::gateway::Gateway;
 
 /// The versions that the gateway speaks.
@@ -22,7 +23,7 @@ impl TlsVersion {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
 
-    fn supported(self) -> &'static SupportedProtocolVersion {
+    pub(crate) fn supported(self) -> &'static SupportedProtocolVersion {
         match self {
             Self::Tls12 => &rustls::version::TLS12,
             Self::Tls13 => &rustls::version::TLS13,
@@ -53,16 +54,11 @@ impl TlsSetup {
     ///
     /// If they are none.
     pub fn trusting(pem: &str, version: TlsVersion) -> Self {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            roots.add(certificate.expect("PEM")).expect("a certificate");
-        }
-        assert!(!roots.is_empty(), "no certificate in {pem:?}");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[version.supported()])
             .expect("the provider knows the version")
-            .with_root_certificates(roots)
+            .with_root_certificates(authority::roots(pem))
             .with_no_client_auth();
         Self { config: Arc::new(config), name: name("localhost") }
     }
@@ -71,6 +67,12 @@ impl TlsSetup {
     pub fn named(mut self, server_name: &str) -> Self {
         self.name = name(server_name);
         self
+    }
+
+    /// Shows a certificate.
+    pub fn showing(self, identity: &Identity) -> Self {
+        let certified = SingleCertAndKey::from(identity.certified_key());
+        self.altered(|config| config.client_auth_cert_resolver = Arc::new(certified))
     }
 
     /// Never resumes.

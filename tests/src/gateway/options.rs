@@ -33,7 +33,7 @@ pub struct ListenerOptions {
 impl GatewayOptions {
     /// A gateway in front of one backend, so far without a listener.
     pub fn new(server: SocketAddr) -> Self {
-        Self { servers: vec![server.to_string()], ..Self::default() }
+        Self { servers: vec![format!("\"{server}\"")], ..Self::default() }
     }
 
     /// The usual gateway: one listener on 127.0.0.1, named `explicit`.
@@ -91,6 +91,26 @@ impl GatewayOptions {
         self
     }
 
+    /// Gives the backend these servers instead, each in the words of `servers`.
+    pub fn servers(mut self, servers: &[String]) -> Self {
+        self.servers = servers.to_vec();
+        self
+    }
+
+    /// Adds a `[[backend]]` of this name, with one server.
+    pub fn another_backend(mut self, name: &str, server: SocketAddr, keys: &str) -> Self {
+        push_lines(&mut self.extra, &format!("[[backend]]\nname = {name:?}\nservers = [\"{server}\"]"));
+        push_lines(&mut self.extra, &with_check(keys));
+        self
+    }
+
+    /// Adds a `[[route]]`.
+    pub fn route(mut self, keys: &str) -> Self {
+        push_lines(&mut self.extra, "[[route]]");
+        push_lines(&mut self.extra, keys);
+        self
+    }
+
     /// Adds whole tables at the end.
     pub fn extra(mut self, toml: &str) -> Self {
         push_lines(&mut self.extra, toml);
@@ -127,7 +147,6 @@ impl GatewayOptions {
         }
         let mut text = String::new();
         let state = directory.join("state");
-        let servers: Vec<String> = self.servers.iter().map(|server| format!("{server:?}")).collect();
         let written = (|| {
             write!(text, "[gateway]\nstate_dir = {:?}\n{}", state.display().to_string(), self.gateway)?;
             write!(text, "[tls.default]\n{}", self.tls)?;
@@ -136,8 +155,8 @@ impl GatewayOptions {
                 write!(text, "bind = [{:?}]\n{}", listener.bind, listener.keys)?;
                 write!(text, "[listener.passive]\nports = \"auto:10\"\n{}", listener.passive)?;
             }
-            write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", servers.join(", "))?;
-            write!(text, "{}{}", self.backend, self.extra)
+            write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", self.servers.join(", "))?;
+            write!(text, "{}{}", with_check(&self.backend), self.extra)
         })();
         written.expect("a String takes everything");
         text
@@ -191,9 +210,20 @@ impl ListenerOptions {
     }
 }
 
+/// A backend's keys. Health checks are connections that a scripted server would count: they are off where a test does
+/// not ask for them.
+fn with_check(keys: &str) -> String {
+    let mut text = String::new();
+    if !keys.contains("check =") {
+        text.push_str("check = { kind = \"off\" }\n");
+    }
+    push_lines(&mut text, keys);
+    text
+}
+
 fn push_lines(text: &mut String, lines: &str) {
     text.push_str(lines);
-    if !lines.ends_with('\n') {
+    if !lines.is_empty() && !lines.ends_with('\n') {
         text.push('\n');
     }
 }

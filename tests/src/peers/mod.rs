@@ -27,9 +27,14 @@ use self::servers::ServerKind;
 /// skipped, and why: `tests/run` counts those lines.
 pub fn prepare(server: ServerKind, client: ClientKind) -> bool {
     let Some(reason) = packages::missing(server, client) else { return true };
+    skip(&reason);
+    false
+}
+
+/// Says on standard error that the test of this thread is skipped, and why.
+pub(crate) fn skip(reason: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {reason}\n", thread.name().unwrap_or("unnamed test"));
     // Not `eprintln!`: libtest captures that, and shows it of failed tests only.
     std::io::stderr().write_all(line.as_bytes()).expect("standard error can be written");
-    false
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::clients::{ClientKind, Login, Protection, Step};
+use super::clients::{ClientKind, DataWay, Login, Protection, Step, TlsVersion};
 use super::process::{Outcome, Running};
-use super::servers::{Server, ServerKind, USER};
+use super::servers::{Server, ServerKind, ServerTls, USER};
 use crate::gateway::{CANARY, Event, Gateway, GatewayOptions, ListenerOptions, wait_until};
 
 /// A client, a server, and what stands between them.
@@ -25,7 +25,7 @@ pub struct Scene {
     /// The client's side.
     scratch: TempDir,
     /// What stands between them, if anything does.
-    gateway: Option<Gateway>,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Scene {
@@ -48,17 +48,58 @@ impl Scene {
         tls_keys: &str,
     ) -> Self {
         let server = Server::shared(server, CANARY);
-        let listener = match protection {
-            Protection::Off => ListenerOptions::plain("door"),
-            Protection::Explicit(_) => ListenerOptions::explicit("door"),
-            Protection::Implicit(_) => ListenerOptions::implicit("door"),
+        let options = GatewayOptions::new(server.address()).listener(door(protection)).tls_keys(tls_keys);
+        let gateway = Arc::new(Gateway::start(options));
+        Self::before(client, server, gateway, protection)
+    }
+
+    /// A gateway before a server that speaks TLS itself, or does not, for any number of scenes. Towards the server it
+    /// speaks `version` alone.
+    pub fn gateway(server: &Server, protection: Protection, version: TlsVersion) -> Arc<Gateway> {
+        let mode = match server.tls() {
+            ServerTls::Off => None,
+            ServerTls::Explicit => Some("explicit"),
+            ServerTls::Implicit => Some("implicit"),
         };
-        let options = GatewayOptions::new(server.address()).listener(listener).tls_keys(tls_keys);
-        let gateway = Gateway::start(options);
+        let number = version.number();
+        let keys = mode.map_or_else(String::new, |mode| {
+            format!(
+                "tls = {mode:?}\ntls_ca = {:?}\ntls_min_version = {number:?}\ntls_max_version = {number:?}\n",
+                server.ca_file().display().to_string(),
+            )
+        });
+        let listener = match protection {
+            Protection::Off => door(protection),
+            // curl in active mode has no TLS on data connections.
+            Protection::Explicit(_) | Protection::Implicit(_) => {
+                door(protection).keys("require_tls = \"login\"")
+            }
+        };
+        let options = GatewayOptions::new(server.address()).listener(listener).backend_keys(&keys);
+        Arc::new(Gateway::start(options))
+    }
+
+    /// The client talks to this gateway before this server.
+    ///
+    /// # Panics
+    ///
+    /// If the gateway has no CA.
+    pub fn before(
+        client: ClientKind,
+        server: Arc<Server>,
+        gateway: Arc<Gateway>,
+        protection: Protection,
+    ) -> Self {
         let mut scene = Self::new(client, server, gateway.address("door"), protection);
         fs::write(&scene.login.ca_file, gateway.ca_root_pem()).expect("the scratch folder can be written");
         scene.gateway = Some(gateway);
         scene
+    }
+
+    /// The gateway connects to the client for data.
+    pub fn active(mut self) -> Self {
+        self.login.data = DataWay::Active;
+        self
     }
 
     /// Which client it is.
@@ -150,7 +191,7 @@ impl Scene {
 
     /// What the gateway logged under this message; nothing where there is no gateway.
     fn events(&self, message: &str) -> Vec<Event> {
-        let events = self.gateway.as_ref().map(Gateway::events).unwrap_or_default();
+        let events = self.gateway.as_ref().map(|gateway| gateway.events()).unwrap_or_default();
         events.into_iter().filter(|event| event.is(message)).collect()
     }
 
@@ -161,6 +202,7 @@ impl Scene {
             address,
             protection,
             ca_file: scratch.path().join("ca.pem"),
+            data: DataWay::Passive,
             user: USER.to_owned(),
             password: CANARY.to_owned(),
         };
@@ -177,6 +219,15 @@ impl Drop for Scene {
     fn drop(&mut self) {
         // Big files need not wait for the last test; what is left goes with the server's folder.
         let _ = fs::remove_dir_all(self.stored(""));
+    }
+}
+
+/// The listener that suits a client.
+fn door(protection: Protection) -> ListenerOptions {
+    match protection {
+        Protection::Off => ListenerOptions::plain("door"),
+        Protection::Explicit(_) => ListenerOptions::explicit("door"),
+        Protection::Implicit(_) => ListenerOptions::implicit("door"),
     }
 }
 

@@ -13,8 +13,13 @@ pub enum Happening {
     Connected,
     /// A command line came; without its line end.
     Command(Vec<u8>),
-    /// A data connection was accepted.
+    /// A data connection was accepted, or made.
     DataConnected,
+    /// A data connection is under TLS.
+    DataSecured {
+        /// Whether it resumed the session of its control connection.
+        resumed: bool,
+    },
     /// An upload ended, cleanly or not.
     Uploaded(Upload),
     /// A control connection ended.
@@ -32,7 +37,8 @@ pub struct Upload {
     pub name: Vec<u8>,
     /// What came.
     pub content: Vec<u8>,
-    /// How it ended: a server stores the file as complete only after [`End::Fin`].
+    /// How it ended: a server stores the file as complete only after [`End::Fin`], under TLS after
+    /// [`End::CloseNotify`].
     pub end: End,
 }
 
@@ -54,6 +60,8 @@ impl Record {
         let mut happenings = self.lock();
         let connected = happenings.iter().rposition(|happening| *happening == Happening::Connected);
         happenings.remove(connected.expect("a session begins with its connection"));
+        drop(happenings);
+        self.changed.notify_all();
     }
 
     /// Waits until the gateway has asked for features.
@@ -85,6 +93,27 @@ impl Record {
     /// How many control connections there were.
     pub fn sessions(&self) -> usize {
         self.lock().iter().filter(|happening| **happening == Happening::Connected).count()
+    }
+
+    /// Of every data connection under TLS, whether it resumed the session of its control connection.
+    pub fn resumptions(&self) -> Vec<bool> {
+        let resumed = |happening: &Happening| match happening {
+            Happening::DataSecured { resumed } => Some(*resumed),
+            _ => None,
+        };
+        self.lock().iter().filter_map(resumed).collect()
+    }
+
+    /// Waits until as many commands of this verb have come.
+    ///
+    /// # Panics
+    ///
+    /// If they do not in time.
+    pub fn wait_count(&self, verb: &str, count: usize) {
+        self.wait(verb, |happenings| {
+            let commands = happenings.iter().filter_map(command_text);
+            (commands.filter(|command| is_verb(command, verb)).count() >= count).then_some(())
+        });
     }
 
     /// Waits for a command of this verb, past or future.

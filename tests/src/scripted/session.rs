@@ -1,13 +1,18 @@
 //! One session of a scripted server.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::manner::Manner;
+use super::stream::ServerStream;
+use super::tls::{ScriptTls, SessionTls};
 use super::{Happening, ServerData, Shared, commands};
+use crate::client::try_connect_from;
 
 /// Longer than any deadline that a test gives the gateway.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,17 +28,33 @@ pub enum Flow {
     Reset,
 }
 
+/// How the next data connection is made.
+#[derive(Debug)]
+enum DataPlan {
+    /// The gateway connects.
+    Passive(TcpListener),
+    /// The server connects.
+    Active(SocketAddr),
+}
+
 /// One control connection, seen by the steps of a script.
 #[derive(Debug)]
 pub struct ScriptedSession {
-    control: Arc<TcpStream>,
+    control: ServerStream,
     /// Received and not yet taken.
     input: Vec<u8>,
-    passive: Option<TcpListener>,
-    /// Whether a command came already.
-    has_begun: bool,
+    data: Option<DataPlan>,
+    tls: Option<SessionTls>,
+    /// PROT P.
+    pub(super) is_private: bool,
+    /// Whether the last command was one that uploads.
+    is_upload: bool,
+    /// Command lines that came before it was clear whether this is a session of a client's; `None`: it is.
+    early: Option<Vec<Vec<u8>>>,
     /// Whether the gateway only asks for features here, before any client does: that is no session of a client's.
     is_probe: bool,
+    /// What PWD says; files do not care.
+    pub(super) folder: Vec<u8>,
     pub(super) restart: usize,
     pub(super) rename_from: Option<Vec<u8>>,
     pub(super) shared: Arc<Shared>,
@@ -43,11 +64,15 @@ impl ScriptedSession {
     pub(super) fn run(control: Arc<TcpStream>, shared: Arc<Shared>) {
         shared.record.add(Happening::Connected);
         let mut session = Self {
-            control,
+            control: ServerStream::plain(control),
             input: Vec::new(),
-            passive: None,
-            has_begun: false,
+            data: None,
+            tls: shared.script.tls.as_ref().map(ScriptTls::session),
+            is_private: false,
+            is_upload: false,
+            early: Some(Vec::new()),
             is_probe: false,
+            folder: b"/".to_vec(),
             restart: 0,
             rename_from: None,
             shared: Arc::clone(&shared),
@@ -55,6 +80,7 @@ impl ScriptedSession {
         // The gateway may leave at any point: that is an end like any other.
         let _ = session.converse();
         let is_probe = session.is_probe;
+        session.begin();
         drop(session);
         shared.record.add(if is_probe { Happening::Probed } else { Happening::Disconnected });
     }
@@ -74,7 +100,32 @@ impl ScriptedSession {
     ///
     /// The gateway has gone.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        (&*self.control).write_all(bytes)
+        self.control.write_all(bytes)?;
+        self.control.flush()
+    }
+
+    /// Puts the control connection under TLS; implicit servers begin with it.
+    ///
+    /// # Errors
+    ///
+    /// The handshake failed, or this script has no TLS.
+    pub fn start_tls(&mut self) -> Result<()> {
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            self.violation("bytes behind AUTH", &input);
+        }
+        let tls = self.tls.as_ref().ok_or_else(|| Error::other("a script without TLS"))?;
+        self.control.start_tls(Arc::clone(&tls.control)).map(drop)
+    }
+
+    /// Whether the control connection is under TLS.
+    pub fn is_secured(&self) -> bool {
+        self.control.is_tls()
+    }
+
+    /// The server's own address.
+    pub fn local_ip(&self) -> IpAddr {
+        self.control.tcp.local_addr().expect("connected").ip()
     }
 
     /// Does what a server that behaves does at this command.
@@ -92,35 +143,65 @@ impl ScriptedSession {
     ///
     /// No port is free.
     pub fn open_port(&mut self) -> Result<u16> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((self.local_ip(), 0))?;
         let port = listener.local_addr()?.port();
-        self.passive = Some(listener);
+        self.data = Some(DataPlan::Passive(listener));
         Ok(port)
     }
 
-    /// Accepts the data connection of the last port that was opened.
+    /// Closes the last port that was opened.
+    pub fn close_port(&mut self) {
+        self.data = None;
+    }
+
+    /// Will connect to the gateway for the next data connection.
+    pub fn open_towards(&mut self, address: SocketAddr) {
+        self.data = Some(DataPlan::Active(address));
+    }
+
+    /// Accepts the data connection of the last port that was opened, or makes it. It is not under TLS yet.
     ///
     /// # Errors
     ///
     /// No port is open, or nobody connects.
     pub fn accept_data(&mut self) -> Result<ServerData> {
-        let listener = self.passive.take().ok_or_else(|| Error::other("no data port is open"))?;
-        let (socket, _) = listener.accept()?;
+        let socket = match self.data.take() {
+            None => return Err(Error::other("no data port is open")),
+            Some(DataPlan::Passive(listener)) => self.accept(&listener)?,
+            Some(DataPlan::Active(address)) => try_connect_from(Some(self.local_ip()), address)?,
+        };
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         self.shared.record.add(Happening::DataConnected);
         Ok(ServerData::new(self.shared.adopt(socket)))
     }
 
-    /// Accepts the data connection and says 150.
+    /// Accepts the data connection, says 150, and puts it under TLS where PROT P was said.
     ///
     /// # Errors
     ///
-    /// As of [`ScriptedSession::accept_data`].
+    /// As of [`ScriptedSession::accept_data`], and a handshake that was refused.
     pub fn start_transfer(&mut self) -> Result<ServerData> {
-        let data = self.accept_data()?;
-        self.reply("150 Here it comes")?;
-        Ok(data)
+        self.open_transfer()?.ok_or_else(|| Error::other("the data connection's TLS was refused"))
+    }
+
+    /// The same, but what has to be refused is answered.
+    pub(super) fn open_transfer(&mut self) -> Result<Option<ServerData>> {
+        let mut data = self.accept_data()?;
+        self.send(self.manner().opening)?;
+        let Some(tls) = self.tls.as_ref().filter(|_| self.is_private) else { return Ok(Some(data)) };
+        let config = Arc::clone(if self.is_upload { &tls.upload } else { &tls.download });
+        let Ok(resumed) = data.start_tls(config) else {
+            self.reply("522 No TLS on the data connection")?;
+            return Ok(None);
+        };
+        self.shared.record.add(Happening::DataSecured { resumed });
+        if !resumed && self.tls().is_some_and(|tls| tls.demands_reuse) {
+            data.reset();
+            self.reply("522 TLS session of the data connection was not resumed")?;
+            return Ok(None);
+        }
+        Ok(Some(data))
     }
 
     /// Waits for the next command, which has to be ABOR, and answers it as RFC 959 says.
@@ -147,12 +228,14 @@ impl ScriptedSession {
     ///
     /// The gateway has gone.
     pub fn finish_sending(&mut self) -> Result<()> {
-        self.control.shutdown(Shutdown::Write)
+        self.control.send_close_notify();
+        self.control.cut();
+        Ok(())
     }
 
     /// Whether a data port is open.
     pub fn has_port(&self) -> bool {
-        self.passive.is_some()
+        self.data.is_some()
     }
 
     /// Says nothing and does nothing until the gateway ends the control connection.
@@ -162,6 +245,17 @@ impl ScriptedSession {
     /// The gateway did not end it cleanly.
     pub fn stall(&mut self) -> Result<Flow> {
         while self.take_line()?.is_some() {}
+        Ok(Flow::Close)
+    }
+
+    /// Takes whatever comes, of any protocol, until the gateway ends the control connection.
+    ///
+    /// # Errors
+    ///
+    /// The gateway did not end it cleanly.
+    pub fn swallow(&mut self) -> Result<Flow> {
+        let mut buffer = [0; 4096];
+        while self.control.read(&mut buffer)? > 0 {}
         Ok(Flow::Close)
     }
 
@@ -176,7 +270,7 @@ impl ScriptedSession {
                 break end;
             }
             let mut buffer = [0; 4096];
-            match (&*self.control).read(&mut buffer)? {
+            match self.control.read(&mut buffer)? {
                 0 => return Ok(None),
                 count => self.input.extend_from_slice(&buffer[..count]),
             }
@@ -190,20 +284,62 @@ impl ScriptedSession {
             let input = self.input.clone();
             self.violation("bytes behind a command that was not answered yet", &input);
         }
-        // A session of a client's begins with USER.
-        if !std::mem::replace(&mut self.has_begun, true) && line == b"FEAT" {
-            self.is_probe = true;
-            self.shared.record.forget_session();
-        }
-        if !self.is_probe {
-            self.shared.record.add(Happening::Command(line.clone()));
-        }
+        self.take_down(&line);
         Ok(Some(line))
+    }
+
+    /// Records a command line. Who asks for features before a login is no client, but a gateway that prepares itself.
+    fn take_down(&mut self, line: &[u8]) {
+        let verb = split(line).0;
+        self.is_upload = matches!(verb, b"STOR" | b"APPE" | b"STOU");
+        match &mut self.early {
+            Some(early) if matches!(verb, b"AUTH" | b"PBSZ" | b"PROT") => early.push(line.to_vec()),
+            Some(_) if verb == b"FEAT" => {
+                self.is_probe = true;
+                self.early = None;
+                self.shared.record.forget_session();
+            }
+            Some(_) | None => {
+                self.begin();
+                if !self.is_probe {
+                    self.shared.record.add(Happening::Command(line.to_vec()));
+                }
+            }
+        }
+    }
+
+    /// It is a session of a client's.
+    fn begin(&mut self) {
+        for line in self.early.take().into_iter().flatten() {
+            self.shared.record.add(Happening::Command(line));
+        }
     }
 
     /// The control connection's socket.
     pub(super) fn control(&self) -> &TcpStream {
-        &self.control
+        &self.control.tcp
+    }
+
+    pub(super) fn tls(&self) -> Option<&ScriptTls> {
+        self.shared.script.tls.as_ref()
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        self.shared.script.manner
+    }
+
+    /// Accepts, unless the gateway leaves first or nobody comes.
+    fn accept(&self, listener: &TcpListener) -> Result<TcpStream> {
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let mut sockets = [
+            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.control.tcp.as_fd(), PollFlags::RDHUP),
+        ];
+        poll(&mut sockets, Some(&patience))?;
+        if sockets[0].revents().is_empty() {
+            return Err(Error::from(ErrorKind::TimedOut));
+        }
+        listener.accept().map(|(socket, _)| socket)
     }
 
     pub(super) fn violation(&self, what: &str, bytes: &[u8]) {
@@ -213,11 +349,16 @@ impl ScriptedSession {
 
     fn converse(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        self.control.set_nodelay(true)?;
-        self.control.set_read_timeout(Some(PATIENCE))?;
-        self.control.set_write_timeout(Some(PATIENCE))?;
-        self.send(&shared.script.greeting)?;
+        self.control.tcp.set_nodelay(true)?;
+        self.control.tcp.set_read_timeout(Some(PATIENCE))?;
+        self.control.tcp.set_write_timeout(Some(PATIENCE))?;
+        shared.wait_thawed();
+        if self.tls().is_some_and(|tls| tls.is_implicit) {
+            self.start_tls()?;
+        }
+        self.greet(&shared.script)?;
         while let Some(line) = self.take_line()? {
+            shared.wait_thawed();
             let (verb, argument) = split(&line);
             let verb =
                 std::str::from_utf8(verb).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
@@ -228,10 +369,27 @@ impl ScriptedSession {
             match flow {
                 Flow::Continue => {}
                 Flow::Close => return Ok(()),
-                Flow::Reset => return SockRef::from(&*self.control).set_linger(Some(Duration::ZERO)),
+                Flow::Reset => {
+                    self.control.reset();
+                    return Ok(());
+                }
             }
         }
         Ok(())
+    }
+
+    /// Says 220, each byte after the script's pause; the end of the pause is all that is waited for, or the gateway's.
+    fn greet(&mut self, script: &super::Script) -> Result<()> {
+        let Some(pause) = script.greeting_pause else { return self.send(&script.greeting) };
+        let pause = Timespec::try_from(pause).expect("a short time");
+        for byte in &script.greeting {
+            let mut gone = [PollFd::from_borrowed_fd(self.control.tcp.as_fd(), PollFlags::RDHUP)];
+            if poll(&mut gone, Some(&pause))? > 0 {
+                return Err(Error::from(ErrorKind::ConnectionAborted));
+            }
+            self.control.write_all(&[*byte])?;
+        }
+        self.control.flush()
     }
 }
 

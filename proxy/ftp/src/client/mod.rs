@@ -49,7 +49,7 @@ pub struct Client {
     actions: VecDeque<Action>,
     /// For all data connections from here on.
     protection: Protection,
-    /// EPSV until the server refuses it, then PASV for the rest of the session.
+    /// EPSV, unless PASV was asked for, until the server refuses it; then PASV for the rest of the session.
     passive: Verb,
     /// 1yz replies since the last command.
     preliminaries: u8,
@@ -93,6 +93,14 @@ impl Client {
             passive: Verb::Epsv,
             preliminaries: 0,
         }
+    }
+
+    /// Opens data connections with PASV from the start, for a server that is known to lack EPSV, or to see whether PASV
+    /// works as well.
+    #[must_use]
+    pub fn with_pasv(mut self) -> Self {
+        self.passive = Verb::Pasv;
+        self
     }
 
     /// What to do next; `None`: wait for the peer.

@@ -30,6 +30,9 @@ pub enum CommandError {
     /// The line belongs to HTTP, SMTP or SSH (ALPACA): not to be answered.
     #[error("another protocol")]
     ForeignProtocol,
+    /// The line is a header of the PROXY protocol, version 1, from somebody who may send none: not to be answered.
+    #[error("PROXY header")]
+    ProxyHeader,
     /// The verb needs an argument.
     #[error("missing argument")]
     MissingArgument(Verb),
@@ -59,6 +62,9 @@ impl Command {
         }
         if is_foreign(name) {
             return Err(CommandError::ForeignProtocol);
+        }
+        if name == b"PROXY" && rest.is_some_and(is_proxied_family) {
+            return Err(CommandError::ProxyHeader);
         }
         let verb = Verb::find(name).ok_or(CommandError::UnknownVerb)?;
         let is_blank = rest.is_none_or(|rest| rest.iter().all(|&byte| byte == b' '));
@@ -166,6 +172,12 @@ fn is_foreign(word: &[u8]) -> bool {
     WORDS.iter().any(|foreign| word.eq_ignore_ascii_case(foreign)) || word.starts_with(b"SSH-")
 }
 
+/// Whether this follows PROXY in a header of version 1.
+fn is_proxied_family(rest: &[u8]) -> bool {
+    let word = rest.split(|&byte| byte == b' ').next().unwrap_or_default();
+    [&b"TCP4"[..], b"TCP6", b"UNKNOWN"].contains(&word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +210,16 @@ mod tests {
         assert_eq!(Command::parse(b" PWD"), Err(CommandError::NoVerb));
         for line in [&b"GET / HTTP/1.1"[..], b"EHLO there", b"SSH-2.0-x", b"post /"] {
             assert_eq!(Command::parse(line), Err(CommandError::ForeignProtocol));
+        }
+    }
+
+    #[test]
+    fn a_proxy_header_is_no_command() {
+        for line in [&b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 21"[..], b"PROXY UNKNOWN", b"PROXY TCP6 x"] {
+            assert_eq!(Command::parse(line), Err(CommandError::ProxyHeader));
+        }
+        for line in [&b"PROXY"[..], b"PROXY TCP", b"proxy TCP4 x", b"PROXY UNKNOWNS"] {
+            assert_eq!(Command::parse(line), Err(CommandError::UnknownVerb), "{}", line.escape_ascii());
         }
     }
 

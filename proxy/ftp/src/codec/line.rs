@@ -27,6 +27,9 @@ pub enum LineError {
     /// The first byte starts a TLS record: an implicit client on a listener that is not.
     #[error("TLS record where a command was expected")]
     TlsRecord,
+    /// The first bytes are those of a header of the PROXY protocol, version 2.
+    #[error("PROXY header where a command was expected")]
+    ProxyHeader,
 }
 
 impl LineError {
@@ -34,7 +37,11 @@ impl LineError {
     pub fn is_fatal(self) -> bool {
         match self {
             Self::TooLong | Self::Telnet => false,
-            Self::BareLineFeed | Self::BareCarriageReturn | Self::Nul | Self::TlsRecord => true,
+            Self::BareLineFeed
+            | Self::BareCarriageReturn
+            | Self::Nul
+            | Self::TlsRecord
+            | Self::ProxyHeader => true,
         }
     }
 }
@@ -96,10 +103,16 @@ impl LineDecoder {
             return Some(Err(error));
         }
         while let Some(&byte) = self.input.first() {
-            self.input.advance(1);
-            if std::mem::take(&mut self.first) && byte == TLS_HANDSHAKE {
-                return Some(Err(self.poison(LineError::TlsRecord)));
+            if std::mem::take(&mut self.first) {
+                if byte == TLS_HANDSHAKE {
+                    return Some(Err(self.poison(LineError::TlsRecord)));
+                }
+                // One that comes in smaller pieces is what its bytes are: two empty lines and a NUL.
+                if self.input.starts_with(PROXY_HEADER) {
+                    return Some(Err(self.poison(LineError::ProxyHeader)));
+                }
             }
+            self.input.advance(1);
             match self.state {
                 State::Poisoned(error) => return Some(Err(error)),
                 State::Text => match byte {
@@ -182,6 +195,8 @@ const INTERRUPT_PROCESS: u8 = 244;
 const DATA_MARK: u8 = 242;
 /// ContentType handshake, RFC 8446 §5.1.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// The first bytes of the PROXY protocol's signature, version 2: no client says them.
+const PROXY_HEADER: &[u8] = b"\r\n\r\n\0";
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +255,13 @@ mod tests {
     #[test]
     fn an_implicit_client_on_an_explicit_listener_is_recognised_by_its_first_byte() {
         assert_eq!(decode(b"\x16\x03\x01\x02"), [Err(LineError::TlsRecord)]);
+    }
+
+    #[test]
+    fn a_proxy_header_is_recognised_where_a_connection_begins() {
+        assert_eq!(decode(b"\r\n\r\n\0\r\nQUIT\n\x21\x11"), [Err(LineError::ProxyHeader)]);
+        assert_eq!(decode(b"\r\n\r\nPWD\r\n"), [text(""), text(""), text("PWD")]);
+        assert_eq!(decode(b"PWD\r\n\r\n\r\n\0"), [text("PWD"), text(""), text(""), Err(LineError::Nul)]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Bytes to values and back: lines, commands, replies, addresses, features.
+//! Bytes to values and back: lines, commands, replies, addresses, paths, features.
 
 pub mod address;
 pub mod command;
 pub mod features;
 pub mod line;
 pub mod parameter;
+pub mod path;
 pub mod reply;
 pub mod verb;
 

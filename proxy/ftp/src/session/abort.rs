@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::codec::{Command, Kind, Reply, Verb};
 
 use super::event::{Action, Now, Violation};
+use super::setup::Setup;
 use super::timers::Timer;
 use super::transfer::{Running, Transfer};
 use super::{Expecting, Session};
@@ -25,13 +26,19 @@ pub(super) enum Abort {
 }
 
 impl Session {
-    /// The client said ABOR while its transfer runs. The ABOR stays in the queue and is answered in its turn.
+    /// The client said ABOR while its transfer runs, or waits. The ABOR stays in the queue and is answered in its turn.
     pub(super) fn abort_for_client(&mut self, now: Now) {
         let failure = || Reply::new(426, "Transfer aborted.");
         match self.transfer.take() {
-            Transfer::Opening(running) | Transfer::Relaying { running, held: None } => {
+            Transfer::Opening { running, .. } | Transfer::Relaying { running, held: None } => {
                 self.actions.push_back(Action::CancelRelay);
                 self.abort_transfer(running, failure(), now);
+            }
+            // A STOR that is sent now would empty the file that it was not to touch.
+            Transfer::Setup(Setup { waiting: Some(running), .. }) => {
+                self.restart = None;
+                self.actions.push_back(Action::DiscardData);
+                self.finish_transfer(running, failure(), now);
             }
             // The backend is done already.
             Transfer::Relaying { running, held: Some(_) } => {

@@ -3,25 +3,29 @@
 use std::net::IpAddr;
 
 use crate::codec::address::Family;
-use crate::codec::{Arity, CommandError, LineError, Reply, Verb};
+use crate::codec::{Arity, CommandError, LineError, Protection, Reply, Verb};
 
-use super::event::RelayEnd;
+use super::event::{PortError, RelayEnd};
+use super::settings::{UpstreamSettings, UpstreamTls};
 
 pub(super) fn line_error(error: LineError) -> Reply {
     match error {
         LineError::TooLong => Reply::new(500, "Line too long."),
         LineError::Telnet => Reply::new(500, "Telnet commands are not understood here."),
-        LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul | LineError::TlsRecord => {
-            Reply::new(500, "Malformed line; closing the connection.")
-        }
+        LineError::BareLineFeed
+        | LineError::BareCarriageReturn
+        | LineError::Nul
+        | LineError::TlsRecord
+        | LineError::ProxyHeader => Reply::new(500, "Malformed line; closing the connection."),
     }
 }
 
 pub(super) fn command_error(error: CommandError) -> Reply {
     match error {
-        CommandError::NoVerb | CommandError::UnknownVerb | CommandError::ForeignProtocol => {
-            Reply::new(500, "Unknown command.")
-        }
+        CommandError::NoVerb
+        | CommandError::UnknownVerb
+        | CommandError::ForeignProtocol
+        | CommandError::ProxyHeader => Reply::new(500, "Unknown command."),
         CommandError::MissingArgument(verb) => {
             Reply::new(501, format!("{} needs an argument: {}", verb.name(), verb.usage()))
         }
@@ -59,6 +63,24 @@ pub(super) fn wrong_family(family: Family) -> Reply {
     Reply::new(522, format!("Network protocol not supported, use ({})", family.number()))
 }
 
+/// PORT or EPRT with another's address.
+pub(super) fn foreign_host(verb: Verb) -> Reply {
+    Reply::new(500, format!("{} may name only the address that you connect from.", verb.name()))
+}
+
+pub(super) fn low_port(verb: Verb) -> Reply {
+    Reply::new(504, format!("{} with a port below 1024 is not supported.", verb.name()))
+}
+
+pub(super) fn no_data_port(error: PortError) -> Reply {
+    Reply::new(425, format!("No data connection is possible: {error}."))
+}
+
+/// A transfer before which no data connection was asked for.
+pub(super) fn no_setup(active: bool) -> Reply {
+    Reply::new(425, if active { "Send PASV, EPSV, PORT or EPRT first." } else { "Send PASV or EPSV first." })
+}
+
 /// HELP before login, when there is no backend to ask.
 pub(super) fn help() -> Reply {
     let names: Vec<&str> = Verb::ALL.iter().map(|verb| verb.name()).collect();
@@ -66,9 +88,16 @@ pub(super) fn help() -> Reply {
     Reply::multiline(214, "Commands known here:", rows, "End")
 }
 
-/// STAT without a path.
-pub(super) fn status(user: Option<&[u8]>, client: IpAddr, is_secure: bool, private: bool) -> Reply {
+/// STAT without a path, after the login.
+pub(super) fn status(
+    user: Option<&[u8]>,
+    client: IpAddr,
+    is_secure: bool,
+    protection: Protection,
+    server: &UpstreamSettings,
+) -> Reply {
     let yes = |flag: bool| if flag { "TLS" } else { "clear" };
+    let data = |protection| yes(protection == Protection::Private);
     let user =
         user.map_or_else(|| "not logged in".into(), |user| format!("logged in as {}", user.escape_ascii()));
     Reply::multiline(
@@ -77,7 +106,13 @@ pub(super) fn status(user: Option<&[u8]>, client: IpAddr, is_secure: bool, priva
         [
             format!(" Connected from {client}"),
             format!(" {user}"),
-            format!(" Control connection: {}; data connections: {}", yes(is_secure), yes(private)),
+            format!(" Control connection: {}; data connections: {}", yes(is_secure), data(protection)),
+            format!(
+                " To {}: control connection: {}; data connections: {}",
+                server.name,
+                yes(server.tls != UpstreamTls::Off),
+                data(server.protection)
+            ),
         ],
         "End",
     )

@@ -1,12 +1,15 @@
 //! Which command is handled where, and the commands that are one question to the backend, or none.
 
+use std::net::SocketAddr;
+
 use crate::codec::parameter::{self, Parameter};
-use crate::codec::{Command, FeatureSet, Kind, Protection, Reply, Verb, features};
+use crate::codec::{Command, FeatureSet, Kind, Reply, Verb, address, features};
 
 use super::answers;
+use super::client_data::ParseAddress;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
-use super::passive::Style;
 use super::settings::Mode;
+use super::setup::Style;
 use super::{Expecting, Session};
 
 /// Who answers a verb.
@@ -29,8 +32,7 @@ enum Handler {
     /// Forwarded if the argument passes.
     Parameter(fn(&[u8]) -> Parameter),
     Passive(Style),
-    /// PORT and EPRT: not available in this version.
-    Active,
+    Active(ParseAddress),
     Transfer(Direction),
     Rest,
     Abor,
@@ -66,7 +68,8 @@ fn handler(verb: Verb) -> Handler {
         Verb::Site => Handler::Parameter(parameter::judge_site),
         Verb::Pasv => Handler::Passive(Style::Pasv),
         Verb::Epsv => Handler::Passive(Style::Epsv),
-        Verb::Port | Verb::Eprt => Handler::Active,
+        Verb::Port => Handler::Active(|argument| address::parse_port(argument).map(SocketAddr::V4)),
+        Verb::Eprt => Handler::Active(address::parse_eprt),
         Verb::Retr | Verb::List | Verb::Nlst | Verb::Mlsd => Handler::Transfer(Direction::Download),
         Verb::Stor | Verb::Stou | Verb::Appe => Handler::Transfer(Direction::Upload),
         Verb::Rest => Handler::Rest,
@@ -143,7 +146,7 @@ impl Session {
             Handler::Stat
             | Handler::Parameter(_)
             | Handler::Passive(_)
-            | Handler::Active
+            | Handler::Active(_)
             | Handler::Transfer(_)
             | Handler::Rest
             | Handler::Abor
@@ -182,12 +185,14 @@ impl Session {
                     self.user(),
                     self.client.address,
                     self.security.is_secure(),
-                    self.security.protection() == Protection::Private,
+                    self.security.protection(),
+                    self.upstream_settings(),
                 );
                 self.answer(Verb::Stat, reply);
             }
             Handler::Parameter(judge) => self.run_parameter(judge, command, now),
             Handler::Passive(style) => self.run_passive(style, &command, now),
+            Handler::Active(parse) => self.run_active(parse, &command, now),
             Handler::Transfer(direction) => self.run_transfer(command, direction, now),
             Handler::Rest => self.run_rest(command),
             Handler::Abor => self.run_abor_at_rest(),
@@ -196,9 +201,7 @@ impl Session {
             Handler::Help | Handler::Syst | Handler::Noop | Handler::Stat | Handler::Forward => {
                 self.forward(command, now);
             }
-            Handler::Active | Handler::Refused => {
-                self.refuse(&command, answers::not_offered(command.verb()));
-            }
+            Handler::Refused => self.refuse(&command, answers::not_offered(command.verb())),
         }
     }
 
@@ -211,6 +214,7 @@ impl Session {
     pub(super) fn forward(&mut self, command: Command, now: Now) {
         if self.permit(&command).is_some() {
             let verb = command.verb();
+            self.note_command(&command);
             self.send(command, Expecting::Forwarded(verb), now);
         }
     }
@@ -220,6 +224,7 @@ impl Session {
             // Slow commands of some servers announce themselves; the final reply is what counts.
             return self.expect_more(Expecting::Forwarded(verb), now);
         }
+        self.note_reply(&reply);
         self.answer(verb, reply);
     }
 
@@ -270,6 +275,9 @@ impl Session {
         let mut own = vec!["EPSV", "HOST"];
         if self.settings.mode != Mode::Plain {
             own.extend(["AUTH TLS", "PBSZ", "PROT"]);
+        }
+        if self.settings.active {
+            own.push("EPRT");
         }
         features::compose(&own, backend)
     }

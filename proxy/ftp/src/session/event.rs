@@ -27,11 +27,13 @@ pub enum Action {
     /// Handshake at once (implicit listeners). Answered like an upgrade.
     AcceptTls,
     /// Choose a server that was not tried yet and dial it, with everything up to (not with) its 220: PROXY header,
-    /// implicit TLS. A connection that was there is dropped; it has failed. Answered by `handle_upstream_connected` or
-    /// `handle_upstream_failed`.
+    /// implicit TLS. A connection or dial that was there is dropped: it has failed, unless it was for another backend
+    /// or server; a USER that leads elsewhere begins anew. `handle_upstream_placed` tells when the dial begins, where that
+    /// is not at once; answered by `handle_upstream_connected` or `handle_upstream_failed`.
     ConnectUpstream(Destination),
     /// Dial the present server once more, beside the present connection. Answered like `ConnectUpstream`; from
-    /// `handle_upstream_connected` on the new connection is the one that is spoken to.
+    /// `handle_upstream_connected` on the new connection is the one that is spoken to, and nothing is heard of the old
+    /// one until the renewal is settled. Its tickets are told before the reply that they came with.
     RenewUpstream,
     /// The renewal is over. `true`: the old connection is let go of. `false`: the new one is, if there is one, and the
     /// old one is spoken to again.
@@ -53,7 +55,8 @@ pub enum Action {
     LeaseUpstreamPort,
     /// Dial this port on the host of the backend's control connection. Answered by `handle_backend_dialled`.
     DialBackendData(u16),
-    /// Let go of the leased port and of the backend's data connection; nothing was moved over them.
+    /// Let go of the leased ports, of the client's address and of the backend's data connection; nothing was moved over
+    /// them. What was asked for and is not answered will not be.
     DiscardData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
@@ -208,7 +211,7 @@ pub struct UpstreamInfo {
     pub prefer_pasv: bool,
 }
 
-/// Why no passive port could be leased.
+/// Why no port could be leased, for the client or for the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
     /// All are taken.
@@ -309,6 +312,8 @@ pub enum Violation {
     PlaintextInjection,
     /// HTTP, SMTP or SSH on the control connection.
     ForeignProtocol,
+    /// A PROXY header from somebody who may send none.
+    ProxyHeader,
     /// A TLS record where a command was expected.
     UnexpectedTls,
     /// A command line that ends in a way on which servers disagree, or has a NUL.
@@ -333,6 +338,7 @@ impl Violation {
         match self {
             Self::PlaintextInjection => "tls.plaintext_injection",
             Self::ForeignProtocol => "client.foreign_protocol",
+            Self::ProxyHeader => "client.proxy_header",
             Self::UnexpectedTls => "client.unexpected_tls",
             Self::MalformedLine => "client.malformed_line",
             Self::LongLines => "client.long_lines",

@@ -3,43 +3,63 @@
 //! The backend is dialled at USER, when the listener's demands are met: who sent no USER over the required TLS causes
 //! no backend connection.
 
-use std::sync::Arc;
-
 use crate::codec::{Command, Kind, Reply, Verb};
 
 use super::answers;
-use super::event::{Action, CloseReason, Destination, Fact, Now, UpstreamFailure, UpstreamInfo, Violation};
+use super::event::{CloseReason, Fact, Now, Violation};
+use super::route::Routed;
 use super::settings::RequireTls;
 use super::timers::Timer;
-use super::{Expecting, Phase, Routed, Session};
+use super::{Expecting, Phase, Session};
 
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
         if self.lacks_tls() {
             return self.refuse(&command, answers::tls_required());
         }
-        self.subject.user = command.argument().map(<[u8]>::to_vec);
-        let Some(backend) = self.settings.default_backend else {
-            self.forget_user();
-            return self.refuse(&command, Reply::new(530, "There is no server for this user."));
+        let (routed, name) = match self.route(command.argument_or_empty()) {
+            Ok(found) => found,
+            Err(reply) => {
+                self.forget_user();
+                return self.refuse(&command, reply);
+            }
         };
-        let settings = Arc::clone(&self.settings.backends[backend]);
-        self.subject.backend.clone_from(&settings.name);
-        let user = command.argument_or_empty().to_vec();
-        self.routed = Some(Routed { settings, destination: Destination { backend, server: None, user } });
+        self.facts.push_back(Fact::Routed(routed.destination.backend));
+        self.subject.user = Some(name);
+        self.subject.backend.clone_from(&routed.settings.name);
         if self.permit(&command).is_none() {
             return self.forget_user();
         }
-        if self.upstream.is_some() {
+        self.credentials = routed.settings.may_renew.then(Box::default);
+        let serves = |old: &Routed| self.upstream.is_some() && old.leads_where(&routed);
+        if self.routed.as_ref().is_some_and(serves) {
             // After a failed login, or with another name: the same connection serves.
+            let user = routed.user.clone();
+            self.routed = Some(routed);
             self.phase = Phase::UpstreamUser;
-            return self.send(command, Expecting::User, now);
+            return self.send(user, Expecting::User, now);
         }
-        self.phase = Phase::ConnectUpstream;
-        self.expecting = Expecting::Greeting { user: command };
-        if let Some(routed) = &self.routed {
-            self.timers.set(Timer::Reply, now.monotonic + routed.settings.connect_timeout);
-            self.actions.push_back(Action::ConnectUpstream(routed.destination.clone()));
+        self.routed = Some(routed);
+        self.destinations += 1;
+        if self.destinations > self.settings.login_attempts.max(1) {
+            // Each costs a server a connection, as a failed login does.
+            let reply = answers::closing("Too many logins were begun");
+            return self.close(CloseReason::LoginAttempts, Some(reply));
+        }
+        self.connect(now);
+    }
+
+    /// A command that a fresh login would have to repeat goes to the backend.
+    pub(super) fn note_command(&mut self, command: &Command) {
+        if let Some(credentials) = &mut self.credentials {
+            credentials.note_command(command);
+        }
+    }
+
+    /// The backend answered it.
+    pub(super) fn note_reply(&mut self, reply: &Reply) {
+        if let Some(credentials) = &mut self.credentials {
+            credentials.note_reply(reply);
         }
     }
 
@@ -48,6 +68,7 @@ impl Session {
             Phase::ExpectPassword => {
                 if self.permit(&command).is_some() {
                     self.phase = Phase::UpstreamPassword;
+                    self.note_command(&command);
                     self.send(command, Expecting::Password, now);
                 }
             }
@@ -70,6 +91,7 @@ impl Session {
             Phase::ExpectAccount => {
                 if self.permit(&command).is_some() {
                     self.phase = Phase::UpstreamPassword;
+                    self.note_command(&command);
                     self.send(command, Expecting::Password, now);
                 }
             }
@@ -86,36 +108,6 @@ impl Session {
             | Phase::UpstreamUser
             | Phase::UpstreamPassword
             | Phase::Closed => unreachable!("commands run only at rest"),
-        }
-    }
-
-    /// The backend's control connection stands; its 220 is still to come.
-    pub fn handle_upstream_connected(&mut self, info: UpstreamInfo) {
-        if self.phase == Phase::ConnectUpstream {
-            self.upstream = Some(info);
-        }
-    }
-
-    /// The backend could not be reached.
-    pub fn handle_upstream_failed(&mut self, _failure: UpstreamFailure) {
-        if self.phase == Phase::ConnectUpstream {
-            let reply = answers::closing("The server is not available");
-            self.close(CloseReason::BackendUnavailable, Some(reply));
-        }
-    }
-
-    pub(super) fn handle_greeting(&mut self, user: Command, reply: Reply, now: Now) {
-        match reply.kind() {
-            // 120: ready in some minutes. The connect timeout goes on.
-            Kind::Preliminary => self.expecting = Expecting::Greeting { user },
-            Kind::Completion => {
-                self.phase = Phase::UpstreamUser;
-                self.send(user, Expecting::User, now);
-            }
-            Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure => {
-                let reply = answers::closing("The server is not available");
-                self.close(CloseReason::BackendUnavailable, Some(reply));
-            }
         }
     }
 
@@ -145,9 +137,14 @@ impl Session {
         }
     }
 
-    fn log_in(&mut self, reply: Reply, now: Now) {
+    /// The login stands, and data connections are as they are to be.
+    pub(super) fn be_logged_in(&mut self, reply: Reply, now: Now) {
+        if self.is_renewing() {
+            return self.replay(now);
+        }
         if self.utf8_promised {
             let command = Command::with(Verb::Opts, "UTF8 ON").expect("one clean line");
+            self.note_command(&command);
             return self.send(command, Expecting::Utf8 { login: reply }, now);
         }
         self.be_ready(reply);
@@ -158,6 +155,7 @@ impl Session {
         match reply.kind() {
             Kind::Preliminary => self.expect_more(Expecting::Utf8 { login }, now),
             Kind::Completion | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure => {
+                self.note_reply(&reply);
                 self.be_ready(login);
             }
         }
@@ -173,6 +171,7 @@ impl Session {
     /// Back to where a name is expected: a password would not be for the name that policy last judged.
     fn forget_user(&mut self) {
         self.subject.user = None;
+        self.credentials = None;
         self.phase = Phase::ExpectUser;
         if !self.security.is_secure() && self.offers_tls() {
             self.phase = Phase::ExpectAuth;
@@ -180,9 +179,9 @@ impl Session {
     }
 
     fn fail_login(&mut self, reply: Reply) {
+        let user = self.subject.user.take();
         self.forget_user();
         self.login_failures += 1;
-        let user = self.subject.user.take();
         self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
         self.reply(reply);
         if self.login_failures >= self.settings.login_attempts {

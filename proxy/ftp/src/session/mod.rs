@@ -1,7 +1,7 @@
 //! The state machine of one session: what clients, servers and clocks do goes in, what is to be done comes out.
 //!
 //! ```text
-//! ExpectAuth ──AUTH──▶ Handshake ──▶ ExpectUser ──USER──▶ ConnectUpstream ──220──▶ UpstreamUser
+//! ExpectAuth ──AUTH──▶ Handshake ──▶ ExpectUser ──USER──▶ ConnectUpstream ─────▶ UpstreamUser
 //!     │  (clear text, where it is allowed) ──USER──▶──┘                               │331
 //!     │                              ▲                                                ▼
 //!     │                              ╰──530── UpstreamPassword ◀──PASS── ExpectPassword
@@ -9,6 +9,9 @@
 //!   Closed ◀── any state                            ▼
 //!                      Ready: Idle ─▶ Setup ─▶ Opening ─▶ Relaying ─▶ Completing ─▶ Idle
 //!                                                             ╰▶ Failing, Aborting ──▶ Idle
+//!
+//! ConnectUpstream:   Connection ─▶ Greeting ─▶ Auth ─▶ Tls ─▶ Pbsz ─▶ Prot; after a failure at the next server
+//! Renewal, in Setup: Directory ─▶ Dial ─▶ Login: as above, then User ─▶ Password ─▶ Replay; after a failure Idle
 //! ```
 //!
 //! The driver calls `handle_*` with what has happened, then takes [`Session::poll_action`] and
@@ -21,30 +24,38 @@
 mod abort;
 mod answers;
 mod authorize;
+mod backend_data;
+mod client_data;
 mod commands;
+mod connect;
 mod event;
 mod login;
-mod passive;
 mod queue;
+mod renewal;
+mod route;
 mod security;
 mod settings;
+mod setup;
 mod state;
 mod timers;
 mod transfer;
+mod upstream;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_policies::{Permit, Subject};
 
-use crate::codec::{Command, CommandError, Kind, LineError, Reply, ReplyError, Verb};
+use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
+use connect::Debts;
 use queue::{Entry, Queue};
+use renewal::{Credentials, Renewal};
+use route::Routed;
 use security::Security;
 use state::{Expecting, Phase};
 use timers::{Timer, Timers};
@@ -65,6 +76,14 @@ pub struct Session {
     /// Where the last USER is to go.
     routed: Option<Routed>,
     upstream: Option<UpstreamInfo>,
+    /// Of that connection.
+    debts: Debts,
+    tickets: DataTickets,
+    /// Where the backend allows it: what a fresh login takes.
+    credentials: Option<Box<Credentials>>,
+    renewal: Option<Box<Renewal>>,
+    /// What HOST named.
+    host: Option<String>,
     transfer: Transfer,
     /// REST, held until its transfer command.
     restart: Option<Command>,
@@ -75,6 +94,8 @@ pub struct Session {
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// Times that USER led to another destination than before.
+    destinations: u32,
     /// Replies of the backend that announced another, one after the other.
     preliminaries: u32,
     long_lines: u32,
@@ -106,12 +127,18 @@ impl Session {
             expecting: Expecting::Nothing,
             routed: None,
             upstream: None,
+            debts: Debts::default(),
+            tickets: DataTickets::Available,
+            credentials: None,
+            renewal: None,
+            host: None,
             transfer: Transfer::Idle,
             restart: None,
             rename_from: None,
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            destinations: 0,
             preliminaries: 0,
             long_lines: 0,
             draining: false,
@@ -201,6 +228,9 @@ impl Session {
             Err(CommandError::ForeignProtocol) if self.subject.user.is_none() => {
                 return self.violate(Violation::ForeignProtocol, None);
             }
+            Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
+                return self.violate(Violation::ProxyHeader, None);
+            }
             Err(error) => Entry::Refused(answers::command_error(error)),
         };
         self.queue.push(entry);
@@ -219,6 +249,7 @@ impl Session {
         }
         match error {
             LineError::TlsRecord => return self.violate(Violation::UnexpectedTls, None),
+            LineError::ProxyHeader => return self.violate(Violation::ProxyHeader, None),
             LineError::BareLineFeed | LineError::BareCarriageReturn | LineError::Nul => {
                 return self.violate(Violation::MalformedLine, Some(reply));
             }
@@ -250,7 +281,7 @@ impl Session {
             return;
         }
         let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
-        if is_aborted || (self.transfer.is_running() && !self.queue.has(Verb::Quit)) {
+        if is_aborted || (self.transfer.is_asked_for() && !self.queue.has(Verb::Quit)) {
             return self.handle_downstream_closed(now);
         }
         self.ended = true;
@@ -265,73 +296,6 @@ impl Session {
         }
         self.fail_transfer(now);
         self.close(CloseReason::ClientGone, None);
-    }
-
-    /// The backend wrote a reply.
-    pub fn handle_reply(&mut self, reply: Reply, now: Now) {
-        if self.is_closed() {
-            return;
-        }
-        if reply.code().value() == 421 {
-            return self.handle_goodbye(reply, now);
-        }
-        self.preliminaries = if reply.kind() == Kind::Preliminary { self.preliminaries + 1 } else { 0 };
-        if self.preliminaries > PRELIMINARIES_MAX {
-            return self.violate_upstream(Violation::MalformedReply, now);
-        }
-        // These two have one deadline for all replies that may come.
-        let is_under_way = matches!(self.transfer, Transfer::Aborting(_))
-            || matches!(self.expecting, Expecting::Greeting { .. });
-        if !is_under_way {
-            self.timers.clear(Timer::Reply);
-        }
-        match std::mem::replace(&mut self.expecting, Expecting::Nothing) {
-            Expecting::Nothing => return self.violate_upstream(Violation::UnsolicitedReply, now),
-            Expecting::Greeting { user } => self.handle_greeting(user, reply, now),
-            Expecting::User => self.handle_user_reply(reply, now),
-            Expecting::Password => self.handle_password_reply(reply, now),
-            Expecting::Utf8 { login } => self.handle_utf8_reply(login, reply, now),
-            Expecting::Features => self.handle_features(reply, now),
-            Expecting::Forwarded(verb) => self.handle_forwarded(verb, reply, now),
-            Expecting::RenameFrom { rename_to } => self.handle_rename_from(rename_to, reply, now),
-            Expecting::Restart => self.handle_restart(reply, now),
-            Expecting::RestartUndone => self.handle_restart_undone(reply, now),
-            Expecting::Epsv => self.handle_epsv_reply(reply, now),
-            Expecting::Pasv => self.handle_pasv_reply(reply, now),
-            Expecting::Transfer => self.handle_transfer_reply(reply, now),
-        }
-        self.advance(now);
-    }
-
-    /// The TLS handshake with the server stands.
-    pub fn handle_upstream_secured(&mut self, _now: Now) {}
-
-    /// Whether the next data connection to the backend can prove where it belongs; to be told before anything else,
-    /// whenever it changes.
-    pub fn handle_data_tickets(&mut self, _tickets: DataTickets) {}
-
-    /// A port of ours listens for the backend, at the address that it is to dial; or none does.
-    pub fn handle_upstream_port_leased(&mut self, _leased: Result<SocketAddr, PortError>, _now: Now) {}
-
-    /// The backend wrote something that is not a reply.
-    pub fn handle_reply_error(&mut self, _error: ReplyError, now: Now) {
-        self.violate_upstream(Violation::MalformedReply, now);
-    }
-
-    /// Bytes of the backend were waiting when a command was about to be sent: it no longer answers what is asked.
-    pub fn handle_desynchronised(&mut self, now: Now) {
-        self.violate_upstream(Violation::UnsolicitedReply, now);
-    }
-
-    /// The backend closed its control connection, or it broke.
-    pub fn handle_upstream_closed(&mut self, now: Now) {
-        if self.is_closed() {
-            return;
-        }
-        let reason =
-            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
-        self.fail_transfer(now);
-        self.close(reason, Some(answers::closing("The server closed the connection")));
     }
 
     /// Time has passed.
@@ -378,34 +342,9 @@ impl Session {
         }
     }
 
-    fn handle_reply_timeout(&mut self, now: Now) {
-        let (reason, text) = if self.is_connecting() {
-            (CloseReason::BackendUnavailable, "The server is not available")
-        } else if matches!(self.transfer, Transfer::Aborting(_)) {
-            (CloseReason::NotResynchronised, "The server does not answer")
-        } else {
-            (CloseReason::BackendTimeout, "The server does not answer")
-        };
-        self.fail_transfer(now);
-        self.close(reason, Some(answers::closing(text)));
-    }
-
-    /// Whether the backend has not greeted yet.
-    fn is_connecting(&self) -> bool {
-        self.phase == Phase::ConnectUpstream
-    }
-
-    /// 421 may come at any time (RFC 959 §5.4).
-    fn handle_goodbye(&mut self, reply: Reply, now: Now) {
-        let reason =
-            if self.is_connecting() { CloseReason::BackendUnavailable } else { CloseReason::BackendGone };
-        self.fail_transfer(now);
-        self.close(reason, Some(reply));
-    }
-
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_running() && self.queue.has(Verb::Abor) {
+        if self.transfer.is_asked_for() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
@@ -432,7 +371,7 @@ impl Session {
 
     /// NOOP and STAT are answered at once while data moves, where nothing waits before them.
     fn answer_during_transfer(&mut self) -> bool {
-        if matches!(self.transfer, Transfer::Opening(_)) {
+        if matches!(self.transfer, Transfer::Opening { .. }) {
             // Before the 150 the client would take the answer for the transfer's.
             return false;
         }
@@ -531,34 +470,10 @@ impl Session {
         }
     }
 
-    /// Sends a command to the backend; its reply is due within the reply timeout.
-    fn send(&mut self, command: Command, expecting: Expecting, now: Now) {
-        self.expect_more(expecting, now);
-        self.actions.push_back(Action::SendUpstream(command));
-    }
-
-    /// Waits on for the same exchange's next reply.
-    fn expect_more(&mut self, expecting: Expecting, now: Now) {
-        self.expecting = expecting;
-        let routed = self.routed.as_ref().expect("who talks to a server was routed there");
-        self.timers.set(Timer::Reply, now.monotonic + routed.settings.reply_timeout);
-    }
-
     /// The client broke a rule that nobody can go on after. No transfer runs any more.
     fn violate(&mut self, violation: Violation, reply: Option<Reply>) {
         self.facts.push_back(Fact::Violation(violation));
         self.close(CloseReason::ClientViolation(violation), reply);
-    }
-
-    /// The backend did.
-    fn violate_upstream(&mut self, violation: Violation, now: Now) {
-        if self.is_closed() {
-            return;
-        }
-        self.facts.push_back(Fact::Violation(violation));
-        self.fail_transfer(now);
-        let reply = answers::closing("The server does not follow the protocol");
-        self.close(CloseReason::BackendViolation(violation), Some(reply));
     }
 
     fn close(&mut self, reason: CloseReason, reply: Option<Reply>) {
@@ -576,7 +491,10 @@ impl Session {
             self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));
         }
         self.phase = Phase::Closed;
+        self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
+        self.renewal = None;
+        self.credentials = None;
         self.queue.clear();
         self.timers.clear_all();
         self.facts.push_back(Fact::Closed(reason));
@@ -584,24 +502,7 @@ impl Session {
     }
 }
 
-/// Where a session goes.
-#[derive(Debug)]
-struct Routed {
-    settings: Arc<UpstreamSettings>,
-    destination: Destination,
-}
-
-/// A final reply that is none: 3yz, where nothing more can be given.
-fn is_final(reply: &Reply) -> bool {
-    match reply.kind() {
-        Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => true,
-        Kind::Preliminary | Kind::Intermediate => false,
-    }
-}
-
 /// A line that was begun must end.
 const LINE_TIMEOUT: Duration = Duration::from_secs(30);
-/// 1yz replies before the one that they announce. Each begins the reply timeout anew.
-const PRELIMINARIES_MAX: u32 = 100;
 /// Over-long lines before the session ends.
 const LONG_LINES_MAX: u32 = 3;

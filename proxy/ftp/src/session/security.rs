@@ -32,6 +32,11 @@ impl Security {
         self.tls.is_some()
     }
 
+    /// The control connection's TLS, once it stands.
+    pub(super) fn tls(&self) -> Option<&ControlTls> {
+        self.tls.as_ref()
+    }
+
     pub(super) fn protection(&self) -> Protection {
         self.protection
     }
@@ -53,6 +58,7 @@ impl Session {
             private_at_once: false,
         };
         self.subject.user = None;
+        self.host = None;
         self.utf8_promised = false;
         self.phase = Phase::ExpectUser;
         if is_implicit {
@@ -149,28 +155,26 @@ impl Session {
         self.refuse(command, Reply::new(534, "The control connection stays under TLS."));
     }
 
-    /// RFC 7151: which of the names of this gateway is meant.
+    /// RFC 7151: which of the names of this gateway is meant. Routes go by it, so a name that is no text is none.
     pub(super) fn run_host(&mut self, command: &Command) {
         let is_expected = matches!(self.phase, Phase::ExpectAuth | Phase::ExpectUser);
         if !is_expected {
             return self.answer(Verb::Host, Reply::new(503, "HOST comes before USER."));
         }
-        let name = String::from_utf8_lossy(command.argument_or_empty()).to_ascii_lowercase();
         let server_name = self.security.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
-        let is_known = match server_name {
-            Some(server_name) => server_name.eq_ignore_ascii_case(&name),
-            None => self.settings.hosts.iter().any(|host| matches_host(host, &name)),
+        let name = std::str::from_utf8(command.argument_or_empty()).map(str::to_ascii_lowercase).ok().filter(
+            |name| match server_name {
+                Some(server_name) => server_name.eq_ignore_ascii_case(name),
+                None => self.is_host_known(name),
+            },
+        );
+        let reply = match name {
+            Some(name) => {
+                self.host = Some(name);
+                Reply::new(220, "Host accepted.")
+            }
+            None => Reply::new(504, "Unknown host."),
         };
-        let reply =
-            if is_known { Reply::new(220, "Host accepted.") } else { Reply::new(504, "Unknown host.") };
         self.answer(Verb::Host, reply);
-    }
-}
-
-/// A certificate's name may begin with one wildcard label.
-fn matches_host(pattern: &str, name: &str) -> bool {
-    match pattern.strip_prefix("*.") {
-        Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
-        None => pattern == name,
     }
 }

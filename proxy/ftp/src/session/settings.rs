@@ -24,7 +24,8 @@ pub struct Settings {
     pub certificate_available: bool,
     /// Failed logins before 421.
     pub login_attempts: u32,
-    /// Names that HOST may give where the client sent no SNI, in lower case.
+    /// Names of certificates, in lower case: HOST may give them where the client sent no SNI, and names that the
+    /// routes ask for.
     pub hosts: Vec<String>,
     /// Decides every command.
     pub policy: Arc<Policy>,
@@ -59,7 +60,7 @@ pub struct UpstreamSettings {
     pub may_renew: bool,
     /// Connections that are tried, each to another server, before the client is told that there is none.
     pub tries: u32,
-    /// Dialling a server, and its 220.
+    /// Dialling a server, and its 220. Then once more: all from the 220 to USER, where there is TLS.
     pub connect_timeout: Duration,
     /// Each later reply of a server.
     pub reply_timeout: Duration,

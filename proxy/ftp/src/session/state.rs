@@ -1,6 +1,10 @@
 //! Where a session stands with its client, and with its backend.
 
+use std::net::SocketAddrV4;
+
 use crate::codec::{Command, Reply, Verb};
+
+use super::renewal::Asked;
 
 /// Where a session stands, named for what it expects next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +15,7 @@ pub(super) enum Phase {
     Handshake,
     /// Nobody has given a name.
     ExpectUser,
-    /// The backend's connection and its 220.
+    /// A server that may hear USER: its connection, its 220, and TLS where it is configured.
     ConnectUpstream,
     /// The backend's answer to USER.
     UpstreamUser,
@@ -32,9 +36,21 @@ pub(super) enum Phase {
 pub(super) enum Expecting {
     /// None: whatever comes was not asked for.
     Nothing,
-    /// 220, then USER is sent.
-    Greeting {
-        user: Command,
+    /// The driver's word that a server is reached; that nobody speaks before.
+    Connection,
+    /// 220.
+    Greeting,
+    /// 234 to AUTH TLS.
+    Auth,
+    /// The driver's word that the handshake with the server stands.
+    Tls,
+    /// To PBSZ. With the reply to the login, where the server wants that first.
+    Pbsz {
+        login: Option<Reply>,
+    },
+    /// To PROT; likewise.
+    Prot {
+        login: Option<Reply>,
     },
     User,
     Password,
@@ -56,6 +72,14 @@ pub(super) enum Expecting {
     /// 229, then the data connection is dialled.
     Epsv,
     Pasv,
+    /// 200 to PORT, or a refusal of that one verb: then EPRT says the same.
+    Port {
+        address: SocketAddrV4,
+    },
+    /// 200 to EPRT, then the transfer begins.
+    Eprt,
+    /// To a step of a fresh login.
+    Renewal(Asked),
     /// 1yz, then the final reply, of a transfer command; ABOR's too.
     Transfer,
 }

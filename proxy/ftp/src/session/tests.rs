@@ -6,15 +6,22 @@
 mod harness;
 
 mod abort;
+mod active_backend;
+mod active_client;
 mod commands;
+mod connect;
 mod deadlines;
 mod endings;
 mod features;
 mod hostile;
 mod login;
+mod mainframe;
+mod modes;
 mod passive;
 mod pipelining;
 mod rename;
+mod renewal;
 mod restart;
+mod route;
 mod security;
 mod transfer;

@@ -1,7 +1,8 @@
 //! Transfers, and their ends: none is ever made to look clean that was not.
 //!
-//! The transfer command goes to the backend when its data connection stands (some servers send no 150 before). The
-//! backend's 150 starts the relay; its last reply is given to the client only when the data says the same.
+//! The transfer command goes to the backend when its data connection stands, or it knows where to dial (some servers
+//! send no 150 before they are connected). The backend's 150 starts the relay; its last reply is given to the client
+//! only when the data says the same.
 
 use ftpsgate_policies::Permit;
 
@@ -12,10 +13,11 @@ use super::answers;
 use super::event::{
     Action, CloseReason, Direction, Fact, Now, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
 };
-use super::passive::{BackendData, Setup};
 use super::settings::RequireTls;
+use super::setup::{BackendData, ClientData, Setup};
 use super::timers::Timer;
-use super::{Expecting, Session, is_final};
+use super::upstream::is_final;
+use super::{Expecting, Session};
 
 /// The session's one transfer.
 #[derive(Debug)]
@@ -25,15 +27,16 @@ pub(super) enum Transfer {
     /// Data connections are being prepared, or stand ready.
     Setup(Setup),
     /// The transfer command was sent.
-    Opening(Running),
+    Opening { running: Running, client: ClientData },
     /// Bytes move. A download's final reply may come before its last byte: it is held.
     Relaying { running: Running, held: Option<Reply> },
     /// The bytes have moved; the backend has not said what it thinks.
     Completing { running: Running },
     /// The backend is content; the client's data connection is being ended.
     Finishing { running: Running, reply: Reply },
-    /// The backend's data connection broke; the backend will say why.
-    Failing { running: Running },
+    /// The backend's data connection broke, or was not secured; the backend will say why. `failure` is what the client
+    /// is told where the backend claims that all is well.
+    Failing { running: Running, failure: Reply },
     /// The client has its answer; the backend's replies are brought back into step.
     Aborting(Abort),
 }
@@ -51,11 +54,18 @@ pub(super) struct Running {
     unique_name: Option<Vec<u8>>,
 }
 
+impl Running {
+    /// How the data ended, if any was moved.
+    fn end(&self) -> Option<RelayEnd> {
+        self.report.as_ref().map(|report| report.end)
+    }
+}
+
 impl Transfer {
-    /// Whether a transfer command has not had its final reply.
+    /// Whether a transfer command was sent to the backend, and has not had its final reply.
     pub(super) fn is_running(&self) -> bool {
         match self {
-            Self::Opening(_)
+            Self::Opening { .. }
             | Self::Relaying { .. }
             | Self::Completing { .. }
             | Self::Finishing { .. }
@@ -64,12 +74,26 @@ impl Transfer {
         }
     }
 
+    /// Whether a transfer command has had no final reply, be it sent to the backend or not.
+    pub(super) fn is_asked_for(&self) -> bool {
+        match self {
+            Self::Setup(setup) => setup.waiting.is_some(),
+            Self::Idle
+            | Self::Opening { .. }
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => self.is_running(),
+        }
+    }
+
     /// Whether the next command may be run.
     pub(super) fn is_at_rest(&self) -> bool {
         match self {
             Self::Idle => true,
             Self::Setup(setup) => setup.is_at_rest(),
-            Self::Opening(_)
+            Self::Opening { .. }
             | Self::Relaying { .. }
             | Self::Completing { .. }
             | Self::Finishing { .. }
@@ -86,12 +110,26 @@ impl Transfer {
                 true
             }
             Self::Idle
-            | Self::Opening(_)
+            | Self::Opening { .. }
             | Self::Relaying { .. }
             | Self::Completing { .. }
             | Self::Finishing { .. }
             | Self::Failing { .. }
             | Self::Aborting(_) => false,
+        }
+    }
+
+    /// How far the backend's side of a setup has come.
+    pub(super) fn backend_data(&self) -> Option<BackendData> {
+        match self {
+            Self::Setup(setup) => Some(setup.backend),
+            Self::Idle
+            | Self::Opening { .. }
+            | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => None,
         }
     }
 
@@ -101,11 +139,11 @@ impl Transfer {
 
     fn running_mut(&mut self) -> Option<&mut Running> {
         match self {
-            Self::Opening(running)
+            Self::Opening { running, .. }
             | Self::Relaying { running, .. }
             | Self::Completing { running }
             | Self::Finishing { running, .. }
-            | Self::Failing { running } => Some(running),
+            | Self::Failing { running, .. } => Some(running),
             Self::Idle | Self::Setup(_) | Self::Aborting(_) => None,
         }
     }
@@ -140,10 +178,17 @@ impl Session {
     pub(super) fn open_transfer(&mut self, running: Running, now: Now) {
         let Transfer::Setup(setup) = &mut self.transfer else {
             self.restart = None;
-            return self.finish_transfer(running, Reply::new(425, "Send PASV or EPSV first."), now);
+            return self.finish_transfer(running, answers::no_setup(self.settings.active), now);
         };
         match setup.backend {
-            BackendData::Pending => setup.waiting = Some(running),
+            BackendData::Pending | BackendData::Dialling | BackendData::Leasing | BackendData::Told => {
+                setup.waiting = Some(running);
+            }
+            BackendData::Untold => {
+                setup.waiting = Some(running);
+                setup.backend = BackendData::Pending;
+                self.prepare_backend_data(now);
+            }
             BackendData::Failed => {
                 self.restart = None;
                 self.transfer = Transfer::Idle;
@@ -151,14 +196,14 @@ impl Session {
                 let reply = Reply::new(425, "The server's data connection cannot be opened.");
                 self.finish_transfer(running, reply, now);
             }
-            BackendData::Connected => match self.restart.take() {
+            BackendData::Ready => match self.restart.take() {
                 Some(restart) => {
                     setup.waiting = Some(running);
                     self.send(restart, Expecting::Restart, now);
                 }
                 None => {
                     let command = running.command.clone();
-                    self.transfer = Transfer::Opening(running);
+                    self.transfer = Transfer::Opening { running, client: setup.client };
                     self.send(command, Expecting::Transfer, now);
                 }
             },
@@ -201,11 +246,11 @@ impl Session {
 
     pub(super) fn handle_transfer_reply(&mut self, reply: Reply, now: Now) {
         match self.transfer.take() {
-            Transfer::Opening(running) => self.handle_opening_reply(running, reply, now),
+            Transfer::Opening { running, client } => self.handle_opening_reply(running, client, reply, now),
             Transfer::Relaying { running, held } => self.handle_relaying_reply(running, held, reply, now),
             Transfer::Completing { running } if is_final(&reply) => self.settle(running, reply, now),
-            Transfer::Failing { running } if is_final(&reply) => {
-                self.handle_failing_reply(running, reply, now)
+            Transfer::Failing { running, failure } if is_final(&reply) => {
+                self.handle_failing_reply(running, failure, reply, now)
             }
             Transfer::Aborting(abort) => self.handle_abort_reply(abort, reply, now),
             transfer @ (Transfer::Completing { .. } | Transfer::Failing { .. })
@@ -225,7 +270,7 @@ impl Session {
         }
     }
 
-    fn handle_opening_reply(&mut self, mut running: Running, reply: Reply, now: Now) {
+    fn handle_opening_reply(&mut self, mut running: Running, client: ClientData, reply: Reply, now: Now) {
         match reply.kind() {
             Kind::Preliminary => {
                 if running.command.verb() == Verb::Stou {
@@ -252,7 +297,7 @@ impl Session {
                 self.finish_transfer(running, reply, now);
             }
             Kind::Completion | Kind::Intermediate => {
-                self.transfer = Transfer::Opening(running);
+                self.transfer = Transfer::Opening { running, client };
                 self.violate_upstream(Violation::ImpossibleReply, now);
             }
         }
@@ -309,16 +354,12 @@ impl Session {
                         self.transfer = Transfer::Completing { running };
                         self.expect_more(Expecting::Transfer, now);
                     }
-                    (Some(_), None)
-                        if matches!(end, RelayEnd::BackendFailed | RelayEnd::BackendTlsFailed) =>
-                    {
-                        self.transfer = Transfer::Failing { running };
+                    (Some(failure), None) if is_backends_fault(end) => {
+                        self.transfer = Transfer::Failing { running, failure };
                         self.expect_more(Expecting::Transfer, now);
                     }
-                    (Some(_), Some(reply))
-                        if matches!(end, RelayEnd::BackendFailed | RelayEnd::BackendTlsFailed) =>
-                    {
-                        self.handle_failing_reply(running, reply, now);
+                    (Some(failure), Some(reply)) if is_backends_fault(end) => {
+                        self.handle_failing_reply(running, failure, reply, now);
                     }
                     (Some(failure), Some(_)) => self.finish_transfer(running, failure, now),
                     (Some(failure), None) => self.abort_transfer(running, failure, now),
@@ -327,7 +368,7 @@ impl Session {
             // It was cancelled in the meantime.
             transfer @ (Transfer::Idle
             | Transfer::Setup(_)
-            | Transfer::Opening(_)
+            | Transfer::Opening { .. }
             | Transfer::Completing { .. }
             | Transfer::Finishing { .. }
             | Transfer::Failing { .. }
@@ -366,7 +407,7 @@ impl Session {
             }
             transfer @ (Transfer::Idle
             | Transfer::Setup(_)
-            | Transfer::Opening(_)
+            | Transfer::Opening { .. }
             | Transfer::Relaying { .. }
             | Transfer::Completing { .. }
             | Transfer::Failing { .. }
@@ -376,20 +417,22 @@ impl Session {
     }
 
     /// The backend's data connection broke: its own word tells why, unless it claims that all is well.
-    fn handle_failing_reply(&mut self, running: Running, reply: Reply, now: Now) {
+    fn handle_failing_reply(&mut self, running: Running, failure: Reply, reply: Reply, now: Now) {
         match (reply.kind(), running.direction) {
             (Kind::TransientFailure | Kind::PermanentFailure, _) => self.finish_transfer(running, reply, now),
-            // It was not told the upload's end, and yet it confirms it.
-            (Kind::Completion, Direction::Upload) if !running.source_ended => {
-                self.transfer = Transfer::Failing { running };
+            // It was not told the upload's end, and yet it confirms it. Where no byte could reach it because its TLS
+            // failed, it may well have stored an empty file and means no harm.
+            (Kind::Completion, Direction::Upload)
+                if !running.source_ended && running.end() != Some(RelayEnd::BackendTlsFailed) =>
+            {
+                self.transfer = Transfer::Failing { running, failure };
                 self.violate_upstream(Violation::EarlyCompletion, now);
             }
             (Kind::Completion, Direction::Upload | Direction::Download) => {
-                let failure = Reply::new(426, "The server's data connection failed; transfer aborted.");
                 self.finish_transfer(running, failure, now);
             }
             (Kind::Preliminary | Kind::Intermediate, _) => {
-                self.transfer = Transfer::Failing { running };
+                self.transfer = Transfer::Failing { running, failure };
                 self.violate_upstream(Violation::ImpossibleReply, now);
             }
         }
@@ -406,14 +449,14 @@ impl Session {
                 }
             }
             // The backend may have begun: an upload whose connection ended cleanly would be an empty file.
-            Transfer::Opening(running) => {
+            Transfer::Opening { running, .. } => {
                 self.actions.push_back(Action::CancelRelay);
                 self.record_transfer(&running, 421, now);
             }
             Transfer::Relaying { running, .. }
             | Transfer::Completing { running }
             | Transfer::Finishing { running, .. }
-            | Transfer::Failing { running } => {
+            | Transfer::Failing { running, .. } => {
                 self.actions.push_back(Action::CancelRelay);
                 self.finish_transfer(running, Reply::new(426, "Transfer aborted."), now);
             }
@@ -435,11 +478,27 @@ impl Session {
             bytes: running.bytes,
             duration: now.monotonic.saturating_sub(running.started),
             code,
-            end: report.map(|report| report.end),
+            end: running.end(),
             tls: report.and_then(|report| report.tls.clone()),
             upstream_tls: report.and_then(|report| report.upstream_tls.clone()),
             unique_name: running.unique_name.clone(),
         }));
+    }
+}
+
+/// Whether the backend will say of its own accord why the data did not make it.
+fn is_backends_fault(end: RelayEnd) -> bool {
+    match end {
+        RelayEnd::BackendFailed | RelayEnd::BackendTlsFailed => true,
+        RelayEnd::Complete
+        | RelayEnd::NotConnected
+        | RelayEnd::TlsFailed
+        | RelayEnd::NotResumed
+        | RelayEnd::Truncated
+        | RelayEnd::ClientFailed
+        | RelayEnd::Stalled
+        | RelayEnd::TooSlow
+        | RelayEnd::Violation => false,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use ftpsgate_ftp::codec::{Command, CommandError, Kind, Reply, Verb};
 use ftpsgate_ftp::session::Direction;
 
-/// The commands; `@` is a word that the backend's answer repeats.
-const COMMANDS: [&str; 50] = [
+/// The commands; `%` is a word that the backend's answer repeats.
+const COMMANDS: [&str; 60] = [
     "AUTH TLS",
     "AUTH SSL",
     "AUTH X",
@@ -16,22 +16,27 @@ const COMMANDS: [&str; 50] = [
     "HOST ftp.example.com",
     "USER anna",
     "USER anna",
+    // Of another backend, and servers that may be asked for or not.
+    "USER berta",
+    "USER carla@ftp.example.org",
+    "USER carla@ftp.example.com",
     "PASS canary",
     "PASS canary",
     "ACCT canary",
     "FEAT",
     "OPTS UTF8 ON",
+    "OPTS MLST type;",
     "SYST",
     "HELP",
     "NOOP",
     "NOOP",
     "STAT",
     "STAT a",
-    "DELE @",
-    "DELE @",
-    "DELE @",
-    "CWD @",
-    "MKD @",
+    "DELE %",
+    "DELE %",
+    "DELE %",
+    "CWD %",
+    "MKD %",
     "TYPE I",
     "MODE Z",
     "EPSV",
@@ -39,6 +44,12 @@ const COMMANDS: [&str; 50] = [
     "PASV",
     "EPSV ALL",
     "PORT 192,0,2,7,200,1",
+    "PORT 192,0,2,7,200,1",
+    "EPRT |1|192.0.2.7|51201|",
+    "EPRT |2|::ffff:192.0.2.7|51201|",
+    "PORT 198,51,100,3,200,1",
+    "PORT 192,0,2,7,0,22",
+    "EPRT |2|2001:db8::7|51201|",
     "RETR a",
     "RETR a",
     "STOR a",
@@ -89,14 +100,28 @@ impl Expected {
         self.lines.len()
     }
 
+    /// Whether the client waits for the beginning of a transfer.
+    pub(super) fn awaits_transfer(&self) -> bool {
+        self.front_transfer().is_some_and(|line| !line.has_begun)
+    }
+
+    /// Whether the client was told that its transfer begins.
+    pub(super) fn has_begun(&self) -> bool {
+        self.front_transfer().is_some_and(|line| line.has_begun)
+    }
+
+    fn front_transfer(&self) -> Option<&Line> {
+        self.lines.front().filter(|line| line.verb.and_then(direction).is_some())
+    }
+
     /// One of the commands.
     pub(super) fn say(&mut self, choice: usize) -> Result<Command, CommandError> {
         self.said += 1;
         let template = COMMANDS[choice % COMMANDS.len()];
         let word = format!("w{}w", self.said);
-        let command = Command::parse(template.replace('@', &word).as_bytes());
+        let command = Command::parse(template.replace('%', &word).as_bytes());
         let verb = command.as_ref().ok().map(Command::verb);
-        let word = template.contains('@').then_some(word);
+        let word = template.contains('%').then_some(word);
         self.lines.push_back(Line { verb, word, has_begun: false });
         command
     }

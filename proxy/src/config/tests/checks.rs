@@ -46,8 +46,8 @@ fn the_backend_must_be_named_where_there_are_several() {
     let text = format!("{BACKEND}{BACKEND}name = 'b'\n{LISTENER}");
     assert_eq!(wrong(&text), ["6:1: this [[listener]] has no `backend`, and there are several"]);
     let loaded = right(&format!("{text}backend = 'b'\n"));
-    assert_eq!(loaded.config.listeners[0].backend, "b");
-    assert_eq!(brief(&loaded.warnings[0]), "1:1: no listener leads to the backend `legacy`");
+    assert_eq!(loaded.config.listeners[0].backend.as_deref(), Some("b"));
+    assert_eq!(brief(&loaded.warnings[0]), "1:1: nothing leads to the backend `legacy`");
 }
 
 #[test]

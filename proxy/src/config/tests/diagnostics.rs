@@ -23,7 +23,7 @@ intercept = "tproxy"
 [[backend]]
 name = "legacy"
 servers = ["10.2.0.11:21"]
-tls = "explicit"
+tls = "explicite"
 "#;
     assert_eq!(
         read(text).unwrap_err().render(false),
@@ -91,13 +91,13 @@ error: `intercept` is not available in this version
    |
    = help: remove it; clients connect to the gateway's own address
 
-error: `tls`: "explicit" is not available in this version
+error: `tls`: must be "off", "explicit" or "implicit", not "explicite"
   --> gate.toml:16:7
    |
-16 | tls = "explicit"
-   |       ^^^^^^^^^^
+16 | tls = "explicite"
+   |       ^^^^^^^^^^^
    |
-   = help: sessions go to the server as plain FTP: write "off", or remove the key
+   = help: did you mean "explicit"?
 "#
     );
 }
@@ -228,7 +228,9 @@ fn line_ends_and_byte_order_marks_of_other_systems() {
 
 #[test]
 fn hostile_files_are_bounded() {
-    for text in ["=\n", "[", "a = [", "[[listener]]\n", "x", "x.", "[tls.a", "[tls]\n", "a = 1\n"] {
+    for text in
+        ["=\n", "[", "a = [", "[[listener]]\n", "[[route]]\n", "x", "x.", "[tls.a", "[tls]\n", "a = 1\n"]
+    {
         let text = text.repeat(FILE_BYTES_MAX / 4 / text.len());
         bounded(&text);
     }
@@ -295,6 +297,14 @@ const WORDS: &[&str] = &[
     "[tls.default]\n",
     "[gateway]\n",
     "[tls]\n",
+    "[[route]]\n",
+    "check",
+    "user_at_host",
+    "tls_pin",
+    "tls_client_certificate",
+    "users",
+    "'off'",
+    "'explicit'",
     "listener",
     "backend",
     "name",

@@ -23,18 +23,35 @@ fn the_example_is_valid_and_writes_the_defaults() {
 
 #[test]
 fn the_example_with_all_its_comments_is_valid() {
-    let text = EXAMPLE.replace("\n# certificates", "\ncertificates").replace("\n# client", "\nclient");
-    let text = text.replace("\n# advertise_for", "\nadvertise_for").replace("= \"off\"  ", "= \"require\"  ");
-    let text = text.replace("tls = \"require\"", "tls = \"off\"");
+    let text: String = EXAMPLE.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+    let text = text.replace("client_certificates = \"off\"", "client_certificates = \"require\"");
     assert_eq!(right(&text).warnings, []);
     for key in Section::all().into_iter().flat_map(|section| section.keys).filter(|key| !key.is_later()) {
         assert!(text.contains(key.name), "the example lacks `{}`", key.name);
     }
 }
 
+/// A line of the example, without the `#` before a key or a header.
+fn uncommented(line: &str) -> &str {
+    let Some(text) = line.strip_prefix("# ") else { return line };
+    let key = text.split(' ').next().unwrap_or_default();
+    let is_key = text[key.len()..].starts_with(" = ");
+    if is_key || key.starts_with("[[") { text } else { line }
+}
+
 #[test]
 fn the_minimal_configuration_is_the_one_of_the_guide() {
     assert!(CONFIGURATION.contains(&format!("```toml\n{MINIMAL}```\n")));
+}
+
+#[test]
+fn the_pieces_of_the_guide_are_one_configuration() {
+    let pieces = CONFIGURATION.split("```toml\n").skip(1);
+    let pieces: Vec<_> = pieces.filter_map(|rest| rest.split_once("```")).map(|(piece, _)| piece).collect();
+    assert_eq!(pieces.len(), 5);
+    let config = right(&pieces.concat()).config;
+    assert_eq!((config.backends.len(), config.routes.len()), (3, 3));
+    assert!(matches!(config.backends[2].check.kind, CheckKind::Data(_)));
 }
 
 #[test]

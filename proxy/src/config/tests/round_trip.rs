@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_policies::route::{AllowedHost, Route};
+use ftpsgate_policies::{Glob, GlobError};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -34,12 +36,15 @@ const EVERY_KEY: &str = r#"
     bind = ["127.0.0.1:0", "[::1]:5"]
     require_tls = "login"
     backend = "one"
+    proxy_protocol_from = ["10.0.0.0/8", "2001:db8::7"]
+    user_at_host = ["*.example.com", "host:2121", "[2001:db8::1]:2121", "::1", "10.0.0.1"]
     login_attempts = 7
     min_rate = "1KiB/s"
     idle_timeout = "1500ms"
     handshake_timeout = "3s"
     login_timeout = "1h"
     data_connect_timeout = "2d"
+    active = "off"
     upload_end = "lenient"
     max_line = "513B"
     max_sessions = 1
@@ -47,22 +52,63 @@ const EVERY_KEY: &str = r#"
     ports = "auto:3"
     peer = "/24"
     advertise = "ftp.example.com"
+    proxy_protocol = true
     advertise_for = [{ from = "10.0.0.0/8", address = "10.1.1.1" }, { from = "::1", address = "10.1.1.2" }]
     [[listener]]
     name = "b"
     mode = "implicit"
     tls = "pärtners"
-    backend = "two"
+    active_source_port = 20
     passive.advertise = "192.0.2.1"
     [[backend]]
     name = "one"
-    servers = ["[2001:db8::1]:2121"]
+    servers = ["[2001:db8::1]:2121", { address = "b", weight = 256 }, { address = "c:990", backup = true }]
+    tls = "explicit"
+    data_tls = "clear"
+    tls_ca = "vendor.pem"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+    tls_server_name = "ftp.vendor.example"
+    tls_min_version = "1.3"
+    tls_max_version = "1.3"
+    danger_accept_invalid_certificates = false
+    tls_client_certificate = { chain = "e", key = "/f" }
+    require_ems = true
+    data = "active"
+    active_ports = "62100-62199"
+    balance = "user-hash"
+    check = { kind = "data", every = "1500ms", fall = 7, rise = 9, user = "m \"x\"", password_file = "pw", path = "/in out" }
+    proxy_protocol = "v2"
+    source = "2001:db8::2"
+    max_sessions = 12
     connect_timeout = "1s"
     reply_timeout = "2s"
     stall_timeout = "3s"
     [[backend]]
     name = "two"
     servers = ["legacy"]
+    tls = "implicit"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+    check = { kind = "login", user = "m", password_file = "$CREDENTIALS_DIRECTORY/pw" }
+    proxy_protocol = "v2+data"
+    [[backend]]
+    name = "three"
+    servers = ["third"]
+    tls = "explicit"
+    tls_ca = "system"
+    tls_pin = ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+    check = "off"
+    [[route]]
+    users = ["acme-*", "{a,b}\\\\"]
+    sni = ["acme.example.com"]
+    hosts = ["*.example.com"]
+    from = ["203.0.113.0/24", "::1"]
+    certificates = ["CN=acme-*"]
+    listeners = ["a", "b"]
+    rewrite_user = "acme"
+    backend = "two"
+    [[route]]
+    listeners = ["b"]
+    backend = "three"
 "#;
 
 fn again(config: &Config) -> Config {
@@ -87,7 +133,6 @@ fn every_key_of_this_version_is_shown() {
     let mut keys = BTreeSet::new();
     collect(&toml::Value::Table(table), &mut keys);
     for key in Section::all().into_iter().flat_map(|section| section.keys).filter(|key| !key.is_later()) {
-        // A server is shown in its short form.
         assert!(keys.contains(key.name), "`{}` is not shown:\n{shown}", key.name);
     }
 }
@@ -141,7 +186,7 @@ proptest! {
         profile.data_resumption = words.2;
         profile.require_ems = words.3;
         let listener = Arc::make_mut(&mut config.listeners[0]);
-        listener.backend = name.clone();
+        listener.backend = Some(name.clone());
         listener.name = name;
         listener.idle_timeout = duration(2);
         listener.handshake_timeout = duration(3);
@@ -156,6 +201,92 @@ proptest! {
             "a.example" => Advertise::Host(advertise.to_owned()),
             address => Advertise::Address(address.parse().unwrap()),
         };
+        prop_assert_eq!(again(&config), config);
+    }
+
+    #[test]
+    fn any_backend_and_route_shown_are_the_backend_and_the_route(
+        tls in select(Option::<BackendTlsMode>::ALL),
+        ca in select(vec![BackendCa::System, BackendCa::File("/ca \\ \"file\"".into()), BackendCa::PinsAlone]),
+        pins in proptest::collection::vec(any::<[u8; 32]>(), 1..3),
+        flags in any::<[bool; 5]>(),
+        versions in select(vec![(TlsVersion::Tls12, TlsVersion::Tls12), (TlsVersion::Tls12, TlsVersion::Tls13)]),
+        data in select(vec![
+            BackendData::Passive,
+            BackendData::Active(PassivePorts::Range(62000..=62000)),
+            BackendData::Active(PassivePorts::Auto(7)),
+        ]),
+        words in (select(Balance::ALL), select(ProxyProtocol::ALL)),
+        kind in 0..6,
+        texts in ("[^\\p{Cc}]{1,20}", "[^\\p{Cc}]{1,20}", proptest::option::of("[^\\p{Cc}]{1,20}")),
+        numbers in (1u32..=1000, 1u32..=1000, 1u64..=86_400_000, 0usize..=1_000_000, 1u32..=256),
+        patterns in proptest::collection::vec("[a-zA-Z0-9.*? é-]{1,10}", 1..4),
+        networks in proptest::collection::vec(any::<(u32, u8)>(), 0..3),
+    ) {
+        let mut config = right(MINIMAL).config;
+        let backend = Arc::make_mut(&mut config.backends[0]);
+        backend.servers = vec![
+            Server { address: "a".parse().unwrap(), weight: numbers.4, backup: flags[0] },
+            Server { address: "[2001:db8::1]:990".parse().unwrap(), weight: 1, backup: false },
+        ];
+        backend.tls = tls.map(|mode| BackendTls {
+            mode,
+            protects_data: flags[1],
+            pins: if ca == BackendCa::PinsAlone || flags[2] { pins } else { Vec::new() },
+            ca,
+            server_name: flags[3].then(|| "a.example".to_owned()),
+            min_version: versions.0,
+            max_version: versions.1,
+            danger_accept_invalid_certificates: flags[4],
+            client_certificate: flags[3].then(|| CertificatePair { chain: "/a".into(), key: "/b".into() }),
+            require_ems: flags[2],
+        });
+        backend.data = data;
+        (backend.balance, backend.proxy_protocol) = words;
+        backend.source = flags[1].then(|| "2001:db8::2".parse().unwrap());
+        let login = CheckLogin {
+            user: texts.0.clone(),
+            password_file: if flags[0] { "/pw".into() } else { "monitor".into() },
+            path: texts.2,
+        };
+        backend.check = Check {
+            kind: match kind {
+                0 => CheckKind::Off,
+                1 => CheckKind::Tcp,
+                2 if tls.is_some() => CheckKind::Tls,
+                3 => CheckKind::Login(login),
+                4 => CheckKind::Data(login),
+                _ => CheckKind::Greeting,
+            },
+            every: Duration::from_millis(numbers.2),
+            fall: numbers.0,
+            rise: numbers.1,
+        };
+        backend.max_sessions = numbers.3;
+        let network = |(bits, length): &(u32, u8)| {
+            ipnet::IpNet::new(std::net::Ipv4Addr::from(*bits).into(), length % 33).unwrap().trunc()
+        };
+        let globs = |parse: fn(&str) -> Result<Glob, GlobError>| {
+            patterns.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>()
+        };
+        config.routes.push(Route {
+            users: globs(Glob::exact_case),
+            sni: if flags[0] { globs(Glob::any_case) } else { Vec::new() },
+            hosts: if flags[1] { globs(Glob::any_case) } else { Vec::new() },
+            from: networks.iter().map(network).collect(),
+            certificates: if flags[2] { globs(Glob::exact_case) } else { Vec::new() },
+            listeners: if flags[3] { vec!["ftps".to_owned()] } else { Vec::new() },
+            rewrite_user: flags[4].then_some(texts.1),
+            backend: "legacy".to_owned(),
+        });
+        if flags[0] {
+            let listener = Arc::make_mut(&mut config.listeners[0]);
+            listener.user_at_host =
+                vec![AllowedHost { host: Glob::any_case("*.a.example").unwrap(), port: Some(1) }];
+            listener.active = flags[1];
+            listener.proxy_protocol_from = networks.iter().map(network).collect();
+            listener.passive.proxy_protocol = !networks.is_empty();
+        }
         prop_assert_eq!(again(&config), config);
     }
 }

@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::plan::PortKey;
+use super::port::Ending;
 use super::registry::Shared;
 
-/// A port on which one session's client is expected. Dropping it ends the expectation.
+/// A port on which one session's client, or its server, is expected. Dropping it ends the expectation.
 pub struct Lease {
     pub(super) shared: Arc<Shared>,
     pub(super) key: PortKey,
@@ -21,12 +22,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The port to name in the 227 or 229.
+    /// The port to name in the 227 or 229, or in PORT or EPRT.
     pub fn port(&self) -> u16 {
         self.key.port
     }
 
-    /// Waits for the client's connection. A connection that came earlier was kept.
+    /// Waits for the connection. A connection that came earlier was kept.
     ///
     /// Cancel-safe: a connection that arrives while nobody waits is kept for the next call.
     pub async fn connected(&mut self) -> Result<DataSocket, LeaseEnded> {
@@ -37,16 +38,22 @@ impl Lease {
             Ok(Ok(socket)) => Ok(socket),
             Ok(Err(_)) => Err(LeaseEnded::Over),
             Err(_) => {
-                self.shared.release(self.key, self.id);
+                self.shared.release(self.key, self.id, Ending::Unmet);
                 Err(LeaseEnded::Expired)
             }
         }
+    }
+
+    /// Ends the expectation of a peer that has said that it will not connect, as a server does that refuses the
+    /// transfer before it dialled: the port need not rest.
+    pub fn withdraw(self) {
+        self.shared.release(self.key, self.id, Ending::Withdrawn);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.release(self.key, self.id);
+        self.shared.release(self.key, self.id, Ending::Unmet);
     }
 }
 
@@ -69,7 +76,7 @@ impl DataSocket {
         Self { tcp, peer }
     }
 
-    /// The peer's address, IPv4-mapped ones as IPv4.
+    /// The peer's address, IPv4-mapped ones as IPv4; that of the client where a balancer dialled for it.
     pub fn peer(&self) -> IpAddr {
         self.peer.ip()
     }
@@ -83,8 +90,8 @@ impl DataSocket {
 /// Why a lease brings no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseEnded {
-    /// The client did not connect in time.
-    #[error("client did not open its data connection in time")]
+    /// Nobody who was expected connected in time.
+    #[error("the data connection was not opened in time")]
     Expired,
     /// The lease has given its connection already, or the registry is gone.
     #[error("no connection is expected any more")]
@@ -94,10 +101,10 @@ pub enum LeaseEnded {
 /// Why there is no port for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPort {
-    /// All are taken, or rest, for this client.
+    /// All are taken, or rest, for this peer.
     #[error("no passive port is free")]
     Busy,
-    /// The listener has none in the family of the control connection.
+    /// The listener or backend has none in the family of the control connection.
     #[error("no passive port listens in this address family")]
     Unavailable,
 }

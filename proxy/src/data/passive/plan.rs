@@ -1,36 +1,69 @@
-//! Which sockets the configured listeners need. Pure: nothing is bound here.
+//! Which sockets the configured listeners and backends need. Pure: nothing is bound here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::config::PassivePorts;
 
-/// What one listener asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortRequest {
-    /// The listener's name.
-    pub listener: String,
-    /// The addresses that the listener itself is bound to, those alone that could be had.
-    pub addresses: Vec<IpAddr>,
-    /// Its `passive.ports`.
-    pub ports: PassivePorts,
+/// For whose data connections a port listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PortUser {
+    /// Clients of the listener of this name dial it.
+    Listener(String),
+    /// Servers of the backend of this name dial it (`data = "active"`).
+    Backend(String),
 }
 
-/// The ports that one listener's sessions may lease, by the address that the listener is bound to.
+impl fmt::Display for PortUser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(name) => write!(formatter, "listener `{name}`"),
+            Self::Backend(name) => write!(formatter, "backend `{name}`"),
+        }
+    }
+}
+
+/// What one listener or backend asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRequest {
+    /// Who asks.
+    pub user: PortUser,
+    /// For a listener the addresses that it is bound to itself, those alone that could be had; for a backend its
+    /// `source`, or the wildcards of the families that the machine has.
+    pub addresses: Vec<IpAddr>,
+    /// `passive.ports` or `active_ports`.
+    pub ports: PassivePorts,
+    /// Whose connections begin with a PROXY header; empty: nobody's. Who shares a port with this one gets none of
+    /// their connections without a header.
+    pub proxies: Arc<[IpNet]>,
+}
+
+/// The ports that sessions may lease for one listener's clients or one backend's servers, by the address that they are
+/// bound for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PortSet(Vec<(IpAddr, Arc<[u16]>)>);
+pub struct PortSet {
+    ports: Vec<(IpAddr, Arc<[u16]>)>,
+    pub(super) proxies: Arc<[IpNet]>,
+}
 
 impl PortSet {
+    pub(super) fn new(proxies: Arc<[IpNet]>) -> Self {
+        Self { ports: Vec::new(), proxies }
+    }
+
     pub(super) fn insert(&mut self, address: IpAddr, ports: Arc<[u16]>) {
-        self.0.push((address, ports));
+        self.ports.push((address, ports));
     }
 
     /// Ports for a session whose control connection was accepted on `local`: those of that very address, else of the
     /// wildcard, else, for an address that is not the gateway's own (interception), of any address of its family.
     pub(super) fn for_local(&self, local: IpAddr) -> Option<&Arc<[u16]>> {
         let find = |wanted: &dyn Fn(IpAddr) -> bool| {
-            self.0.iter().find(|(address, _)| wanted(*address)).map(|(_, ports)| ports)
+            self.ports.iter().find(|(address, _)| wanted(*address)).map(|(_, ports)| ports)
         };
         find(&|address| address == local)
             .or_else(|| find(&|address| address == wildcard(local)))
@@ -39,7 +72,7 @@ impl PortSet {
 
     /// Every port, with the address it is bound for.
     pub fn iter(&self) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
-        self.0.iter().flat_map(|(address, ports)| ports.iter().map(|port| (*address, *port)))
+        self.ports.iter().flat_map(|(address, ports)| ports.iter().map(|port| (*address, *port)))
     }
 }
 
@@ -77,14 +110,17 @@ impl PortKey {
 pub(super) struct PlannedPort {
     /// Where to listen.
     pub(super) addresses: BTreeSet<IpAddr>,
-    /// Which listener wants it on which address.
-    users: BTreeSet<(String, IpAddr)>,
+    /// Who wants it on which address.
+    users: BTreeSet<(PortUser, IpAddr)>,
+    /// Whose connections begin with a PROXY header.
+    pub(super) proxies: BTreeSet<IpNet>,
 }
 
 impl PlannedPort {
-    /// One more listener that uses the port. A wildcard covers, and on Linux excludes, every other address.
-    pub(super) fn add(&mut self, listener: &str, address: IpAddr) {
-        self.users.insert((listener.to_owned(), address));
+    /// One more request for the port. A wildcard covers, and on Linux excludes, every other address.
+    pub(super) fn add(&mut self, request: &PortRequest, address: IpAddr) {
+        self.users.insert((request.user.clone(), address));
+        self.proxies.extend(request.proxies.iter());
         let wildcard = wildcard(address);
         if address == wildcard {
             self.addresses = BTreeSet::from([wildcard]);
@@ -93,11 +129,11 @@ impl PlannedPort {
         }
     }
 
-    /// The listeners that use the port's socket on `address`.
-    pub(super) fn users_of(&self, address: IpAddr) -> impl Iterator<Item = &str> {
+    /// Who uses the port's socket on `address`.
+    pub(super) fn users_of(&self, address: IpAddr) -> impl Iterator<Item = &PortUser> {
         let users = self.users.iter();
         let users = users.filter(move |(_, wanted)| *wanted == address || wildcard(address) == address);
-        users.map(|(listener, _)| listener.as_str()).collect::<BTreeSet<_>>().into_iter()
+        users.map(|(user, _)| user).collect::<BTreeSet<_>>().into_iter()
     }
 }
 
@@ -108,20 +144,34 @@ pub(super) fn plan_ranges(requests: &[PortRequest]) -> BTreeMap<PortKey, Planned
         let PassivePorts::Range(range) = &request.ports else { continue };
         for &address in &request.addresses {
             for port in range.clone() {
-                planned.entry(PortKey::new(address, port)).or_default().add(&request.listener, address);
+                planned.entry(PortKey::new(address, port)).or_default().add(request, address);
             }
         }
     }
     planned
 }
 
-/// How many ports of the kernel's choice each address needs; listeners on one address share them.
-pub(super) fn plan_auto(requests: &[PortRequest]) -> BTreeMap<IpAddr, u16> {
+/// Ports of the kernel's choice on one address: those who dial from one side share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AutoKey {
+    /// For servers, which never share with clients.
+    is_upstream: bool,
+    pub(super) address: IpAddr,
+}
+
+impl AutoKey {
+    pub(super) fn new(user: &PortUser, address: IpAddr) -> Self {
+        Self { is_upstream: matches!(user, PortUser::Backend(_)), address }
+    }
+}
+
+/// How many ports of the kernel's choice are needed.
+pub(super) fn plan_auto(requests: &[PortRequest]) -> BTreeMap<AutoKey, u16> {
     let mut planned = BTreeMap::new();
     for request in requests {
         let PassivePorts::Auto(count) = request.ports else { continue };
         for &address in &request.addresses {
-            let most: &mut u16 = planned.entry(address).or_default();
+            let most: &mut u16 = planned.entry(AutoKey::new(&request.user, address)).or_default();
             *most = count.max(*most);
         }
     }
@@ -141,7 +191,13 @@ mod tests {
 
     fn request(listener: &str, addresses: &[&str], ports: PassivePorts) -> PortRequest {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        PortRequest { listener: listener.into(), addresses, ports }
+        PortRequest { user: PortUser::Listener(listener.into()), addresses, ports, proxies: Arc::default() }
+    }
+
+    /// The names of those who use the port on `address`.
+    fn users<'a>(planned: &'a PlannedPort, address: &str) -> Vec<&'a str> {
+        let users = planned.users_of(address.parse().unwrap());
+        users.map(|(PortUser::Listener(name) | PortUser::Backend(name))| name.as_str()).collect()
     }
 
     fn sockets(requests: &[PortRequest]) -> Vec<(u16, Vec<String>)> {
@@ -160,7 +216,7 @@ mod tests {
         assert_eq!(sockets(&requests), expected);
         let planned = plan_ranges(&requests);
         let shared = &planned[&PortKey { family: Family::V4, port: 51 }];
-        assert_eq!(shared.users_of("192.0.2.1".parse().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(users(shared, "192.0.2.1"), ["a", "b"]);
     }
 
     #[test]
@@ -180,18 +236,29 @@ mod tests {
         assert_eq!(sockets(&[specific.clone(), wildcard.clone()]), expected);
         assert_eq!(sockets(&[wildcard.clone(), specific.clone()]), expected);
         let planned = plan_ranges(&[wildcard, specific]);
-        let users = planned[&PortKey { family: Family::V4, port: 50 }].users_of("0.0.0.0".parse().unwrap());
-        assert_eq!(users.collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(users(&planned[&PortKey { family: Family::V4, port: 50 }], "0.0.0.0"), ["a", "b"]);
     }
 
     #[test]
-    fn auto_ports_are_shared_by_address() {
+    fn auto_ports_are_shared_by_address_and_side() {
+        let backend = PortRequest {
+            user: PortUser::Backend("legacy".into()),
+            ..request("", &["127.0.0.1"], PassivePorts::Auto(2))
+        };
         let requests = [
             request("a", &["127.0.0.1", "::1"], PassivePorts::Auto(3)),
             request("b", &["127.0.0.1"], PassivePorts::Auto(5)),
+            backend.clone(),
         ];
         let planned: Vec<_> = plan_auto(&requests).into_iter().collect();
-        assert_eq!(planned, [("127.0.0.1".parse().unwrap(), 5), ("::1".parse().unwrap(), 3)]);
+        let key =
+            |request: &PortRequest, address: &str| AutoKey::new(&request.user, address.parse().unwrap());
+        let expected = [
+            (key(&requests[0], "127.0.0.1"), 5),
+            (key(&requests[0], "::1"), 3),
+            (key(&backend, "127.0.0.1"), 2),
+        ];
+        assert_eq!(planned, expected);
     }
 
     #[test]

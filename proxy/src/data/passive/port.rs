@@ -1,8 +1,11 @@
 //! One port's expectations. Time is an argument; nothing here waits or does I/O.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -16,6 +19,8 @@ pub(super) struct Port {
     pub(super) sockets: Vec<Socket>,
     /// False once the configuration names the port no more: it then lives until its last lease ends.
     pub(super) planned: bool,
+    /// Whose connections begin with a PROXY header.
+    pub(super) proxies: BTreeSet<IpNet>,
     leased: Vec<Expectation>,
     resting: Vec<Rest>,
 }
@@ -24,10 +29,43 @@ pub(super) struct Port {
 pub(super) struct Expectation {
     pub(super) id: u64,
     pub(super) peers: Peers,
+    /// Who may dial for them, with a PROXY header.
+    pub(super) proxies: Arc<[IpNet]>,
     pub(super) until: Instant,
     /// Taken when the connection comes. The lease stays until it is dropped, so that no other session gets this
     /// port while the client of this one might still connect to it.
-    pub(super) waiter: Option<oneshot::Sender<DataSocket>>,
+    pub(super) waiter: Option<Waiter>,
+}
+
+/// Who is given the connection.
+pub(super) struct Waiter {
+    pub(super) sender: oneshot::Sender<DataSocket>,
+    /// It is to end by RST if nobody takes it.
+    pub(super) resets_on_drop: bool,
+}
+
+/// Who a connection is from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// By its PROXY header, where it has one.
+    pub(super) peer: SocketAddr,
+    /// Who said so.
+    pub(super) proxy: Option<IpAddr>,
+}
+
+impl Origin {
+    pub(super) fn direct(peer: SocketAddr) -> Self {
+        Self { peer, proxy: None }
+    }
+}
+
+/// How an expectation ended that nobody has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A connection may still be on its way.
+    Unmet,
+    /// None will come.
+    Withdrawn,
 }
 
 struct Rest {
@@ -68,22 +106,31 @@ impl Port {
         self.leased.push(expectation);
     }
 
-    /// The waiter for a connection from `peer`, if one is expected; it is expected no more then.
-    pub(super) fn accept(&mut self, peer: IpAddr, now: Instant) -> Option<oneshot::Sender<DataSocket>> {
+    /// Whether connections from `peer` begin with a PROXY header.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    /// The waiter for a connection from `origin`, if one is expected; it is expected no more then.
+    pub(super) fn accept(&mut self, origin: Origin, now: Instant) -> Option<Waiter> {
         self.leased
             .iter_mut()
             .find(|expectation| {
-                expectation.waiter.is_some() && expectation.until > now && expectation.peers.contains(peer)
+                let is_trusted = |proxy| expectation.proxies.iter().any(|network| network.contains(&proxy));
+                expectation.waiter.is_some()
+                    && expectation.until > now
+                    && expectation.peers.contains(origin.peer.ip())
+                    && origin.proxy.is_none_or(is_trusted)
             })
             .and_then(|expectation| expectation.waiter.take())
     }
 
-    /// Ends a lease. If nobody came, the port rests for those who were expected.
-    pub(super) fn release(&mut self, id: u64, now: Instant) {
+    /// Ends a lease. If nobody came, but still may, the port rests for those who were expected.
+    pub(super) fn release(&mut self, id: u64, ending: Ending, now: Instant) {
         self.resting.retain(|rest| rest.until > now);
         let Some(position) = self.leased.iter().position(|expectation| expectation.id == id) else { return };
         let expectation = self.leased.swap_remove(position);
-        if expectation.waiter.is_some() {
+        if expectation.waiter.is_some() && ending == Ending::Unmet {
             if self.resting.len() == RESTING_MAX {
                 self.resting.remove(0);
             }

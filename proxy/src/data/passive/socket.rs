@@ -8,11 +8,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::select;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::plan::PortKey;
+use super::port::Origin;
 use super::registry::Shared;
+use crate::proxy_protocol::{Header, HeaderError, read_header};
 use crate::socket::prepare;
 
 /// Listens until it is dropped.
@@ -61,13 +64,25 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)>
 
 async fn accept(listener: Arc<TcpListener>, key: PortKey, shared: Weak<Shared>) {
     let mut pause = PAUSE_MIN;
+    // Connections whose PROXY header is read; they end with this task.
+    let mut readings = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = select! {
+            // A connection that was not taken stays in the kernel's queue.
+            accepted = listener.accept() => accepted,
+            // One that has ended and was not taken out is taken out later.
+            Some(_) = readings.join_next() => continue,
+        };
+        match accepted {
             Ok((tcp, peer)) => {
                 pause = PAUSE_MIN;
-                let Some(shared) = shared.upgrade() else { return };
+                let Some(registry) = shared.upgrade() else { return };
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                if let Err(tcp) = shared.hand_over(key, tcp, peer) {
+                if !registry.is_proxy(key, peer.ip()) {
+                    give(&registry, key, tcp, Origin::direct(peer));
+                } else if readings.len() < READINGS_MAX {
+                    readings.spawn(take_proxied(Weak::clone(&shared), key, tcp, peer));
+                } else {
                     refuse(&tcp, peer, key);
                 }
             }
@@ -88,6 +103,28 @@ async fn accept(listener: Arc<TcpListener>, key: PortKey, shared: Weak<Shared>) 
     }
 }
 
+fn give(registry: &Shared, key: PortKey, tcp: TcpStream, origin: Origin) {
+    if let Err(tcp) = registry.hand_over(key, tcp, origin) {
+        refuse(&tcp, origin.peer, key);
+    }
+}
+
+/// Takes a connection from a balancer: who it is from stands in its header.
+async fn take_proxied(shared: Weak<Shared>, key: PortKey, mut tcp: TcpStream, proxy: SocketAddr) {
+    let peer = match read_header(&mut tcp, HEADER_TIMEOUT).await {
+        Ok(Header::Proxied(ends)) => ends.client,
+        Ok(Header::Local) => proxy,
+        Err(HeaderError::Closed) => return,
+        Err(error) => {
+            tracing::warn!(event = "client.proxy_header", %proxy, port = key.port, %error, "protocol violation");
+            return refuse(&tcp, proxy, key);
+        }
+    };
+    if let Some(registry) = shared.upgrade() {
+        give(&registry, key, tcp, Origin { peer, proxy: Some(proxy.ip()) });
+    }
+}
+
 /// Closes a connection that nobody expects. By RST: it leaves nothing behind, and says nothing.
 fn refuse(tcp: &TcpStream, peer: SocketAddr, key: PortKey) {
     tracing::debug!(peer = %peer.ip(), port = key.port, "unexpected data connection closed");
@@ -96,6 +133,11 @@ fn refuse(tcp: &TcpStream, peer: SocketAddr, key: PortKey) {
 
 /// The kernel cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// Connections on one socket whose PROXY header is awaited.
+const READINGS_MAX: usize = 64;
+/// For a PROXY header; a balancer sends it with its first packet.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -1,7 +1,11 @@
 //! The registry over loopback: 127.0.0.0/8 has strangers enough.
 
+mod backends;
+mod proxied;
+
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -16,11 +20,16 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const EXACT: PassivePeer = PassivePeer::Exact;
 
+fn listener_named(name: &str) -> PortUser {
+    PortUser::Listener(name.into())
+}
+
 fn auto(listener: &str, address: &str, count: u16) -> PortRequest {
     PortRequest {
-        listener: listener.into(),
+        user: listener_named(listener),
         addresses: vec![address.parse().unwrap()],
         ports: PassivePorts::Auto(count),
+        proxies: Arc::default(),
     }
 }
 
@@ -28,7 +37,7 @@ fn auto(listener: &str, address: &str, count: u16) -> PortRequest {
 fn open(count: u16) -> (PortRegistry, PortSet) {
     let registry = PortRegistry::new();
     let mut sets = registry.apply(&[auto("ftps", "127.0.0.1", count)]).unwrap();
-    (registry, sets.remove("ftps").unwrap())
+    (registry, sets.remove(&listener_named("ftps")).unwrap())
 }
 
 async fn lease(registry: &PortRegistry, set: &PortSet, client: IpAddr) -> Result<Lease, NoPort> {
@@ -208,7 +217,7 @@ async fn families_do_not_mix() {
     let registry = PortRegistry::new();
     let sets = registry.apply(&[auto("ftps", "127.0.0.1", 1)]).unwrap();
     let local = "::1".parse().unwrap();
-    let refused = registry.lease(&sets["ftps"], local, local, EXACT, SOON).await;
+    let refused = registry.lease(&sets[&listener_named("ftps")], local, local, EXACT, SOON).await;
     assert_eq!(refused.unwrap_err(), NoPort::Unavailable);
 }
 
@@ -219,7 +228,7 @@ async fn ipv6_clients_are_served() {
         return; // This machine has no IPv6.
     };
     let local = "::1".parse().unwrap();
-    let mut lease = registry.lease(&sets["ftps"], local, local, EXACT, SOON).await.unwrap();
+    let mut lease = registry.lease(&sets[&listener_named("ftps")], local, local, EXACT, SOON).await.unwrap();
     let _dialled = TcpStream::connect((local, lease.port())).await.unwrap();
     assert_eq!(lease.connected().await.unwrap().peer(), local);
 }
@@ -230,8 +239,11 @@ async fn a_reload_keeps_ports_and_what_is_expected_on_them() {
     let mut expected = lease(&registry, &set, CLIENT).await.unwrap();
 
     let sets = registry.apply(&[auto("ftps", "127.0.0.1", 3), auto("second", "127.0.0.1", 2)]).unwrap();
-    assert_eq!(sets["ftps"], set, "the kernel is not asked again");
-    assert!(sets["second"].iter().all(|port| set.iter().any(|known| known == port)), "listeners share");
+    assert_eq!(sets[&listener_named("ftps")], set, "the kernel is not asked again");
+    assert!(
+        sets[&listener_named("second")].iter().all(|port| set.iter().any(|known| known == port)),
+        "listeners share"
+    );
 
     // All gone, but for the port that is waited on.
     registry.apply(&[]).unwrap();
@@ -252,9 +264,10 @@ async fn a_reload_that_cannot_bind_changes_nothing() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let fixed = PortRequest {
-        listener: "fixed".into(),
+        user: listener_named("fixed"),
         addresses: vec![CLIENT],
         ports: PassivePorts::Range(port..=port),
+        proxies: Arc::default(),
     };
     let error = registry.apply(&[auto("other", "127.0.0.3", 2), fixed]).unwrap_err();
     assert_eq!(error.address, taken.local_addr().unwrap());
@@ -269,9 +282,10 @@ async fn an_address_may_become_a_wildcard_and_back_while_a_client_is_expected() 
     let (registry, set) = open(1);
     let (_, port) = set.iter().next().unwrap();
     let on = |addresses: &[&str]| PortRequest {
-        listener: "ftps".into(),
+        user: listener_named("ftps"),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         ports: PassivePorts::Range(port..=port),
+        proxies: Arc::default(),
     };
     let mut expected = lease(&registry, &set, CLIENT).await.unwrap();
     // Asked by a stranger, so that the expectation is left alone.

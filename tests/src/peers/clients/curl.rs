@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{ClientKind, How, Listing, Login, Protection, Step, quoted, write_script};
+use super::{ClientKind, DataWay, How, Listing, Login, Protection, Step, quoted, write_script};
 
 /// The command line that does all of `steps`.
 pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command {
@@ -86,8 +86,14 @@ impl Section {
         // a second before it connects.
         section.set("quote", "NOOP");
         section.set("user", &format!("{}:{}", login.user, login.password));
+        if login.data == DataWay::Active {
+            section.set("ftp-port", "-");
+        }
         if let Some(version) = tls {
-            section.flag("ssl-reqd");
+            section.flag(match login.data {
+                DataWay::Passive => "ssl-reqd",
+                DataWay::Active => "ftp-ssl-control",
+            });
             section.flag(&format!("tlsv{}", version.number()));
             section.set("tls-max", version.number());
             section.set("cacert", &login.ca_file.display().to_string());

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{ClientKind, How, Listing, Login, Protection, Step, write_script};
+use super::{ClientKind, DataWay, How, Listing, Login, Protection, Step, write_script};
 use crate::peers::packages;
 
 /// The command line that does all of `steps`.
@@ -23,6 +23,7 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
         "tls": tls,
         "tls_version": version.map(|version| version.number()),
         "ca_file": login.ca_file,
+        "passive": login.data == DataWay::Passive,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
     });
     let script = write_script(scratch, &job.to_string());

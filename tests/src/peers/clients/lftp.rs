@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{ClientKind, How, Listing, Login, Protection, Step, quoted, write_script};
+use super::{ClientKind, DataWay, How, Listing, Login, Protection, Step, quoted, write_script};
 
 /// The command line that does all of `steps`.
 pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command {
@@ -13,6 +13,9 @@ pub(super) fn command(login: &Login, steps: &[Step], scratch: &Path) -> Command 
         Protection::Explicit(version) => ("ftp", Some(version)),
         Protection::Implicit(version) => ("ftps", Some(version)),
     };
+    if login.data == DataWay::Active {
+        script += "set ftp:passive-mode false\n";
+    }
     match version {
         None => script += "set ftp:ssl-allow false\n",
         Some(version) => {

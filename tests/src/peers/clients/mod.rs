@@ -34,6 +34,16 @@ pub enum Protection {
     Implicit(TlsVersion),
 }
 
+/// Who makes the data connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataWay {
+    /// The client.
+    Passive,
+    /// The gateway. curl 7.88 forgets TLS on connections that it accepts, so there they are in clear (PROT C), which the
+    /// listener has to allow.
+    Active,
+}
+
 /// The one version of TLS that a client is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
@@ -52,6 +62,8 @@ pub struct Login {
     pub protection: Protection,
     /// The PEM file of the root that the server's certificate leads to.
     pub ca_file: PathBuf,
+    /// Who makes the data connections.
+    pub data: DataWay,
     /// The user.
     pub user: String,
     /// The user's password.

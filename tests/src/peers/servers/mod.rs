@@ -1,4 +1,4 @@
-//! The three FTP servers, run unmodified and plain, on a port of the kernel's choice.
+//! The three FTP servers, run unmodified, plain or under TLS, on a port of the kernel's choice.
 //!
 //! Each runs in the foreground as the first process of a mount and process namespace of its own (see
 //! `tests/peers/supervise`): its account exists only there, and when the [`Server`] is dropped, or the test
@@ -16,13 +16,16 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::packages;
+use crate::authority::Authority;
+use crate::client::{ClientStream, TlsSetup, TlsVersion};
 use crate::gateway::target_directory;
 
 /// The user who may log in.
@@ -39,17 +42,23 @@ pub enum ServerKind {
     PureFtpd,
 }
 
-/// What the server itself offers.
+/// What the server itself offers: everything or nothing under TLS, as strictly as the server can be told. Which version
+/// is spoken is up to who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerTls {
     /// Plain FTP.
     Off,
+    /// AUTH TLS; logins in clear are refused, and on vsftpd and ProFTPD data connections that do not resume.
+    Explicit,
+    /// The same with the first byte. Pure-FTPd has it not.
+    Implicit,
 }
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     kind: ServerKind,
+    tls: ServerTls,
     address: SocketAddr,
     supervisor: Child,
     directory: TempDir,
@@ -62,6 +71,14 @@ impl ServerKind {
             Self::Vsftpd => "usr/sbin/vsftpd",
             Self::ProFtpd => "usr/sbin/proftpd",
             Self::PureFtpd => "usr/sbin/pure-ftpd",
+        }
+    }
+
+    /// What it can offer.
+    pub fn offers(self) -> &'static [ServerTls] {
+        match self {
+            Self::Vsftpd | Self::ProFtpd => &[ServerTls::Off, ServerTls::Explicit, ServerTls::Implicit],
+            Self::PureFtpd => &[ServerTls::Off, ServerTls::Explicit],
         }
     }
 
@@ -116,12 +133,17 @@ impl Server {
 
     /// The plain server that the tests of one process share; it ends with the last who holds it.
     pub fn shared(kind: ServerKind, password: &str) -> Arc<Self> {
-        static SHARED: Mutex<[Weak<Server>; 3]> = Mutex::new([const { Weak::new() }; 3]);
+        Self::shared_with(kind, ServerTls::Off, password)
+    }
+
+    /// The same with TLS of its own.
+    pub fn shared_with(kind: ServerKind, tls: ServerTls, password: &str) -> Arc<Self> {
+        static SHARED: Mutex<[Weak<Server>; 9]> = Mutex::new([const { Weak::new() }; 9]);
         // A test that failed while it started a server leaves nothing half made behind.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = &mut shared[kind as usize];
+        let slot = &mut shared[kind as usize * 3 + tls as usize];
         slot.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Self::start(kind, ServerTls::Off, password));
+            let server = Arc::new(Self::start(kind, tls, password));
             *slot = Arc::downgrade(&server);
             server
         })
@@ -130,6 +152,34 @@ impl Server {
     /// Which server this is.
     pub fn kind(&self) -> ServerKind {
         self.kind
+    }
+
+    /// What it offers.
+    pub fn tls(&self) -> ServerTls {
+        self.tls
+    }
+
+    /// The root that its certificate leads to, for `tls_ca`.
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// Stops all of its processes (SIGSTOP). Those that a session begins at the very moment may escape.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        for pid in descendants(self.supervisor.id()) {
+            // A process that serves one session may have ended since it was seen.
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let _ = pid.map(|pid| kill_process(pid, signal));
+        }
     }
 
     /// Where it listens.
@@ -159,6 +209,7 @@ impl Server {
         let address = free_address();
         let site = Site { directory: directory.path(), address, hash: hash(password) };
         site.furnish();
+        site.certify();
         let command = kind.configure(tls, &site);
         let supervisor = Command::new("unshare")
             .args(["--mount", "--pid", "--fork", "--kill-child"])
@@ -172,7 +223,7 @@ impl Server {
             .stderr(log_file(kind))
             .spawn()
             .expect("unshare is a part of every Debian system");
-        let mut server = Self { kind, address, supervisor, directory };
+        let mut server = Self { kind, tls, address, supervisor, directory };
         server.wait_greeting().then_some(server)
     }
 
@@ -183,7 +234,7 @@ impl Server {
             if self.supervisor.try_wait().expect("a child can be asked").is_some() {
                 return false;
             }
-            if greeting(self.address).is_some_and(|line| line.contains(self.kind.greeting())) {
+            if greeting(self.address, self.tls).is_some_and(|line| line.contains(self.kind.greeting())) {
                 return true;
             }
             thread::park_timeout(Duration::from_millis(20));
@@ -194,6 +245,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.thaw();
         // The end of its standard input is what the first process of the namespace waits for.
         drop(self.supervisor.stdin.take());
         // A failure would mean that it has been waited for.
@@ -226,6 +278,15 @@ impl Site<'_> {
     /// A line of `passwd` with `password` in the second field.
     fn account(&self, password: &str) -> String {
         format!("{USER}:{password}:{USER_ID}:{USER_ID}::{}:/bin/sh\n", self.path("root"))
+    }
+
+    /// `ca.pem`, `server.pem`, `server.key`, and both of the server's in `both.pem`.
+    fn certify(&self) {
+        let identity = authority().server();
+        self.write("ca.pem", authority().root_pem());
+        self.write("server.pem", identity.certificate_pem());
+        self.write("server.key", identity.key_pem());
+        self.write("both.pem", &format!("{}{}", identity.key_pem(), identity.certificate_pem()));
     }
 
     fn furnish(&self) {
@@ -266,9 +327,27 @@ fn log_file(kind: ServerKind) -> File {
     File::create(path).expect("the target folder can be written")
 }
 
-fn greeting(address: SocketAddr) -> Option<String> {
+/// Of all real servers.
+fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(Authority::new)
+}
+
+/// The children of a process, and theirs; not the process itself.
+fn descendants(pid: u32) -> Vec<u32> {
+    let tasks = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(tasks).unwrap_or_default();
+    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+    children.flat_map(|child: u32| std::iter::once(child).chain(descendants(child))).collect()
+}
+
+fn greeting(address: SocketAddr, tls: ServerTls) -> Option<String> {
     let stream = TcpStream::connect_timeout(&address, START_PATIENCE).ok()?;
     stream.set_read_timeout(Some(START_PATIENCE)).expect("a timeout above zero");
+    let mut stream = ClientStream::plain(stream);
+    if tls == ServerTls::Implicit {
+        stream.start_tls(&TlsSetup::trusting(authority().root_pem(), TlsVersion::Tls12)).ok()?;
+    }
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).ok()?;
     Some(line)

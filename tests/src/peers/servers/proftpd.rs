@@ -7,7 +7,6 @@ use crate::peers::packages;
 
 /// Writes the configuration, and gives the command line.
 pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
-    let ServerTls::Off = tls;
     site.write("users", &site.account(&site.hash));
     site.write("groups", &format!("{USER}:x:{USER_ID}:\n"));
 
@@ -15,6 +14,7 @@ pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
     let address = site.address.ip();
     let (users, groups) = (site.path("users"), site.path("groups"));
     let (pid, scoreboard) = (site.path("proftpd.pid"), site.path("scoreboard"));
+    let tls = tls_directives(tls, site);
     site.write(
         "proftpd.conf",
         &format!(
@@ -44,10 +44,37 @@ AllowRetrieveRestart on
 SyslogLevel error
 TransferLog none
 WtmpLog off
-"
+{tls}"
         ),
     );
     let mut command = Command::new(packages::root().join(ServerKind::ProFtpd.program()));
     command.args(["--nodaemon", "--config", &site.path("proftpd.conf")]);
     command
+}
+
+/// mod_tls with its defaults: data connections must resume the session of their control connection.
+fn tls_directives(tls: ServerTls, site: &Site<'_>) -> String {
+    let options = match tls {
+        ServerTls::Off => return String::new(),
+        ServerTls::Explicit => "",
+        ServerTls::Implicit => "TLSOptions UseImplicitSSL",
+    };
+    let modules = packages::root().join("usr/lib/proftpd").display().to_string();
+    let [certificate, key, authority, log] =
+        ["server.pem", "server.key", "ca.pem", "tls.log"].map(|name| site.path(name));
+    format!(
+        "\
+ModulePath {modules}
+LoadModule mod_tls.c
+TLSEngine on
+TLSRequired on
+TLSProtocol TLSv1.2 TLSv1.3
+TLSECCertificateFile {certificate}
+TLSECCertificateKeyFile {key}
+TLSCACertificateFile {authority}
+TLSVerifyClient off
+TLSLog {log}
+{options}
+"
+    )
 }

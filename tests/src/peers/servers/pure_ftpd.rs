@@ -11,7 +11,6 @@ use crate::peers::packages;
 ///
 /// If `pure-pw` refuses the account.
 pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
-    let ServerTls::Off = tls;
     let root = site.path("root");
     site.write("users", &format!("{USER}:{}:{USER_ID}:{USER_ID}::{root}/./::::::::::::\n", site.hash));
     let (users, database) = (site.path("users"), site.path("users.pdb"));
@@ -29,5 +28,12 @@ pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
     command.args(["--maxclientsnumber", "400", "--maxclientsperip", "400"]);
     command.args(["--noanonymous", "--chrooteveryone", "--dontresolve"]);
     command.args(["--umask", "022:022", "--syslogfacility", "none"]);
+    match tls {
+        ServerTls::Off => {}
+        ServerTls::Explicit => {
+            command.args(["--tls", "2", "--certfile", &site.path("both.pem")]);
+        }
+        ServerTls::Implicit => unreachable!("Pure-FTPd has no implicit TLS"),
+    }
     command
 }

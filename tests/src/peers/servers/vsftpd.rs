@@ -8,7 +8,6 @@ use crate::peers::packages;
 
 /// Writes the configuration, and gives the command line.
 pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
-    let ServerTls::Off = tls;
     let passwd = fs::read_to_string("/etc/passwd").expect("every system has one");
     let group = fs::read_to_string("/etc/group").expect("every system has one");
     site.write("etc/passwd", &(passwd + &site.account("x")));
@@ -23,6 +22,7 @@ pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
     let port = site.address.port();
     let address = site.address.ip();
     let empty = site.path("empty");
+    let tls = tls_keys(tls, site);
     site.write(
         "vsftpd.conf",
         &format!(
@@ -49,10 +49,32 @@ ascii_upload_enable=YES
 ascii_download_enable=YES
 async_abor_enable=YES
 xferlog_enable=NO
-"
+{tls}"
         ),
     );
     let mut command = Command::new(packages::root().join(ServerKind::Vsftpd.program()));
     command.arg(site.path("vsftpd.conf"));
     command
+}
+
+/// As strict as it can be.
+fn tls_keys(tls: ServerTls, site: &Site<'_>) -> String {
+    let implicit = match tls {
+        ServerTls::Off => return String::new(),
+        ServerTls::Explicit => "NO",
+        ServerTls::Implicit => "YES",
+    };
+    let (certificate, key) = (site.path("server.pem"), site.path("server.key"));
+    format!(
+        "\
+ssl_enable=YES
+implicit_ssl={implicit}
+force_local_data_ssl=YES
+force_local_logins_ssl=YES
+require_ssl_reuse=YES
+ssl_ciphers=HIGH
+rsa_cert_file={certificate}
+rsa_private_key_file={key}
+"
+    )
 }

@@ -118,27 +118,51 @@ fn abort_before_the_150() {
     );
 }
 
+/// A transfer command that waits for the backend's data connection.
+const WAITING: &str = "
+    C> EPSV
+    * lease
+    B> EPSV
+    lease ok
+    C< 229 …
+    B< 229 (|||2000|)
+    * dial 2000
+    C> STOR a";
+
 #[test]
-fn abort_while_the_transfer_waits_for_its_data_connection() {
-    Wire::ready().play(
-        "C> EPSV
-         * lease
-         B> EPSV
-         lease ok
-         C< 229 …
-         B< 229 (|||2000|)
-         * dial 2000
-         C> RETR a
-         C> ABOR
-         dial ok
-         B> RETR a
-         * cancel
-         C< 426 …
-         B>! ABOR
-         B< 426 x
-         B< 226 x
-         C< 226 …",
-    );
+fn a_transfer_that_is_aborted_while_it_waits_is_never_sent() {
+    let mut wire = Wire::ready();
+    wire.play(WAITING);
+    wire.play("C> ABOR\n* discard\nC< 426 …\n= transfer STOR 426 0B 0s none\nC< 226 …\ndial ok");
+    wire.play("C> PWD\nB> PWD");
+    // With a QUIT behind it, too.
+    let mut wire = Wire::ready();
+    wire.play(WAITING);
+    wire.play("C> QUIT\nC> ABOR\n* discard\nC< 426 …\nC< 221 …\nB> QUIT\n* close");
+}
+
+#[test]
+fn a_transfer_that_is_aborted_at_its_rest_is_never_sent() {
+    let mut wire = Wire::armed();
+    wire.play("C> REST 7\nC< 350 …\nC> STOR a\nB> REST 7\nC> ABOR\n* discard\nC< 426 …");
+    wire.play("B< 350 ok\nB> REST 0\nB< 350 ok\nC< 226 …");
+    // A REST that was not sent does not outlive its transfer.
+    let mut wire = Wire::ready();
+    wire.play("C> REST 7\nC< 350 …");
+    wire.play(WAITING);
+    wire.play("C> ABOR\n* discard\nC< 426 …\nC< 226 …");
+    wire.play(ARM);
+    wire.play("C> STOR a\nB> STOR a");
+}
+
+#[test]
+fn a_transfer_that_waits_ends_with_its_client() {
+    let mut wire = Wire::ready();
+    wire.play(WAITING);
+    wire.play("C ended\nB> QUIT\n* close\n= transfer STOR 421 0B 0s none\n= closed client_gone");
+    let mut wire = Wire::ready();
+    wire.play(WAITING);
+    wire.play("C> QUIT\nC ended\ndial ok\nB> STOR a\nB< 150 x\nC< 150 x\n* relay upload private");
 }
 
 #[test]

@@ -159,12 +159,14 @@ fn the_session_answers_for_its_own_status() {
     Wire::ready().play(
         "C> STAT
          C< 211-Status of this session: |  Connected from 192.0.2.7 |  logged in as anna | \
-         \x20Control connection: TLS; data connections: TLS | 211 End",
+         \x20Control connection: TLS; data connections: TLS | \
+         \x20To legacy: control connection: clear; data connections: clear | 211 End",
     );
     Wire::ready_in_clear().play(
         "C> STAT
          C< 211-Status of this session: |  Connected from 192.0.2.7 |  logged in as anna | \
-         \x20Control connection: clear; data connections: clear | 211 End",
+         \x20Control connection: clear; data connections: clear | \
+         \x20To legacy: control connection: clear; data connections: clear | 211 End",
     );
 }
 

@@ -202,3 +202,46 @@ fn an_aborted_transfer_holds_nobody_who_has_ended() {
     let mut wire = Wire::relaying("RETR a");
     wire.play("relay client-failed 7\nC< 426 …\nB>! ABOR\nC ended\n* close\n= closed client_gone");
 }
+
+#[test]
+fn a_backends_data_connection_that_cannot_be_secured() {
+    for command in ["RETR a", "STOR a"] {
+        // Its own word, where it has one.
+        for reply in ["522 no session reuse", "425 TLS failed", "426 cut", "550 no"] {
+            Wire::relaying(command)
+                .play(&format!("relay backend-tls-failed 0\nB< {reply}\nC< {reply}\nC> PWD\nB> PWD"));
+        }
+        // It may think that all is well, and has stored an empty file or sent nothing.
+        for reply in ["226 Done", "250 Done"] {
+            let mut wire = Wire::relaying(command);
+            wire.play(&format!(
+                "relay backend-tls-failed 0
+                 B< 150 hm
+                 B< {reply}
+                 C< 425 The server's data connection could not be secured.
+                 C> PWD
+                 B> PWD"
+            ));
+            wire.play(&format!("= transfer {} 425 0B 0s BackendTlsFailed", &command[..4]));
+        }
+        Wire::relaying(command)
+            .play("relay backend-tls-failed 0\nB< 350 hm\n* cancel\nC< 426 …\nC< 421 …\n* close");
+        Wire::relaying(command)
+            .play("relay backend-tls-failed 0\n+60s\n* cancel\nC< 426 …\nC< 421 …\n* close");
+    }
+    // The reply was there before.
+    Wire::relaying("RETR a").play("B< 226 Done\nrelay backend-tls-failed 0\nC< 425 …\nC> PWD\nB> PWD");
+    Wire::relaying("RETR a").play("B< 522 reuse\nrelay backend-tls-failed 0\nC< 522 reuse");
+}
+
+#[test]
+fn the_record_shows_the_tls_of_both_legs() {
+    for (down, up) in [("1.3", "1.2"), ("-", "1.2"), ("1.3", "-")] {
+        let mut wire = Wire::relaying("STOR a");
+        wire.play(&format!("relay complete 7 tls {down} {up}\nB< 226 Done\nC< 226 Done"));
+        wire.play(&format!("= transfer STOR 226 7B 0s Complete tls {down} {up}"));
+        let mut wire = Wire::relaying("RETR a");
+        wire.play(&format!("relay backend-failed 7 tls {down} {up}\nB< 451 disk\nC< 451 disk"));
+        wire.play(&format!("= transfer RETR 451 7B 0s BackendFailed tls {down} {up}"));
+    }
+}

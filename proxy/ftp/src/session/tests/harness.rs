@@ -5,7 +5,8 @@
 //! B< 229 x (|||2000|)     the backend answers                 B> EPSV      it is sent a command
 //! C! too long             the client writes no command        B>! ABOR     it is sent one out of turn
 //! lease ok                the driver reports                  * lease      the driver is asked
-//! +10s                    time passes                         = closed quit    a fact, since the last
+//! +10s                    time passes                         = closed quit    a fact, or where a dial goes, since
+//!                                                                              the last
 //! ```
 //!
 //! `\n` in a backend's line is CRLF, `\xff` is a byte; ` | ` stands between the lines of a reply to the client.
@@ -19,8 +20,9 @@ use ftpsgate_policies::Policy;
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, Direction, Fact, Mode, Now, PortError, RelayEnd, RelayReport, RequireTls,
-    Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, Mode, Now, PortError,
+    RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
+    UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -89,6 +91,43 @@ impl Scene {
         self
     }
 
+    /// The client may use PORT and EPRT.
+    pub(super) fn active(mut self) -> Self {
+        self.settings.active = true;
+        self
+    }
+
+    /// The backend dials us.
+    pub(super) fn active_backend(mut self) -> Self {
+        self.upstream().data = UpstreamData::Active;
+        self
+    }
+
+    /// The backend is under TLS, and so is its data.
+    pub(super) fn secure_backend(mut self) -> Self {
+        self.upstream().tls = UpstreamTls::Implicit;
+        self.upstream().protection = Protection::Private;
+        self
+    }
+
+    /// The client's address.
+    pub(super) fn from(mut self, address: &str) -> Self {
+        self.address = address.parse().unwrap();
+        self
+    }
+
+    /// The client logs in, on a listener without TLS.
+    pub(super) fn log_in(mut self) -> Wire {
+        let login = match self.upstream().tls {
+            UpstreamTls::Implicit => secure_login(),
+            UpstreamTls::Off | UpstreamTls::Explicit => LOGIN.to_owned(),
+        };
+        let mut wire = self.begin();
+        wire.play("C< 220 ready");
+        wire.play(&login);
+        wire
+    }
+
     pub(super) fn begin(self) -> Wire {
         let client = Client { address: self.address, features: Arc::new(self.features) };
         let now = Now { monotonic: Duration::ZERO, wall: SystemTime::UNIX_EPOCH };
@@ -121,10 +160,7 @@ impl Wire {
 
     /// A session whose client is logged in, on a listener without TLS.
     pub(super) fn ready_in_clear() -> Self {
-        let mut wire = Scene::plain().begin();
-        wire.play("C< 220 ready");
-        wire.play(LOGIN);
-        wire
+        Scene::plain().log_in()
     }
 
     /// Both data connections are prepared.
@@ -199,16 +235,23 @@ impl Wire {
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
+            ["B", "placed"] => session.handle_upstream_placed(now),
             ["B", "connected"] => session.handle_upstream_connected(upstream("198.51.100.3:21", false)),
             ["B", "connected", address] => session.handle_upstream_connected(upstream(address, false)),
             ["B", "connected", address, "without", "EPSV"] => {
                 session.handle_upstream_connected(upstream(address, true));
             }
-            ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer),
+            ["B", "refused"] => session.handle_upstream_failed(UpstreamFailure::Unreachable, now),
+            ["B", "full"] => session.handle_upstream_failed(UpstreamFailure::Full, now),
+            ["B", "secured"] => session.handle_upstream_secured(now),
+            ["tickets", "spent"] => session.handle_data_tickets(DataTickets::Spent),
+            ["tickets", "available"] => session.handle_data_tickets(DataTickets::Available),
+            ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer, now),
             ["B", "closed"] => session.handle_upstream_closed(now),
             ["B", "desynchronised"] => session.handle_desynchronised(now),
-            ["tls", "ok"] => session.handle_tls_established(tls(None), now),
-            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name)), now),
+            ["tls", "ok"] => session.handle_tls_established(tls(None, None), now),
+            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name), None), now),
+            ["tls", "of", subject] => session.handle_tls_established(tls(None, Some(subject)), now),
             ["tls", "failed"] => session.handle_tls_failed(),
             ["tls", "injected"] => session.handle_plaintext_injection(),
             ["lease", "ok"] => {
@@ -217,18 +260,25 @@ impl Wire {
             ["lease", "ok", address] => session.handle_port_leased(Ok(address.parse().unwrap()), now),
             ["lease", "none"] => session.handle_port_leased(Err(PortError::NoneFree), now),
             ["lease", "unresolved"] => session.handle_port_leased(Err(PortError::NoAddress), now),
+            ["lease", "upstream", "none"] => {
+                session.handle_upstream_port_leased(Err(PortError::NoneFree), now);
+            }
+            ["lease", "upstream", address] => {
+                session.handle_upstream_port_leased(Ok(address.parse().unwrap()), now);
+            }
             ["lease", "expired"] => session.handle_lease_expired(now),
             ["dial", "ok"] => session.handle_backend_dialled(true, now),
             ["dial", "failed"] => session.handle_backend_dialled(false, now),
             ["progress", bytes] => session.handle_progress(bytes.parse().unwrap(), false),
             ["progress", bytes, "ended"] => session.handle_progress(bytes.parse().unwrap(), true),
-            ["relay", end, bytes] => {
-                let report = RelayReport {
-                    bytes: bytes.parse().unwrap(),
-                    end: relay_end(end),
-                    tls: None,
-                    upstream_tls: None,
+            ["relay", end, bytes, legs @ ..] => {
+                let (tls, upstream_tls) = match legs {
+                    [] => (None, None),
+                    ["tls", down, up] => (data_tls(down), data_tls(up)),
+                    _ => panic!("no TLS of two legs: {line}"),
                 };
+                let bytes = bytes.parse().unwrap();
+                let report = RelayReport { bytes, end: relay_end(end), tls, upstream_tls };
                 session.handle_relay_finished(report, now);
             }
             ["download", "ended"] => session.handle_download_finished(true, now),
@@ -266,12 +316,18 @@ impl Wire {
     fn collect(&mut self) {
         while let Some(action) = self.session.poll_action() {
             assert!(self.asked.back().is_none_or(|last| last != "* close"), "after the close: {action:?}");
+            assert!(!shows_secret(&action), "a secret in {action:?}");
+            if let Action::ConnectUpstream(destination) = &action {
+                self.facts.push_back(describe_destination(destination));
+            }
             let line = describe_action(&action);
             self.asked.extend(line.lines().map(str::to_owned));
         }
         while let Some(fact) = self.session.poll_fact() {
+            assert!(!shows_secret(&fact), "a secret in {fact:?}");
             self.facts.push_back(describe_fact(&fact));
         }
+        assert!(!shows_secret(&self.session), "a secret in {:?}", self.session);
         if self.session.is_closed() {
             assert_eq!(self.session.poll_timeout(), None, "a closed session waits for nothing");
             assert!(!self.session.wants_command(), "a closed session reads nothing");
@@ -327,6 +383,11 @@ pub(super) const LOGIN: &str = "
     C< 230 Welcome
     = logged in";
 
+/// The same with a backend that was under TLS before it said anything.
+pub(super) fn secure_login() -> String {
+    LOGIN.replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER")
+}
+
 /// From EPSV to two data connections.
 pub(super) const ARM: &str = "
     C> EPSV
@@ -364,7 +425,11 @@ fn describe_action(action: &Action) -> String {
                 Protection::Clear => "clear",
                 Protection::Private => "private",
             };
-            format!("* relay {direction} {protection}")
+            let upstream = match order.upstream_protection {
+                Protection::Clear => "",
+                Protection::Private => ", upstream private",
+            };
+            format!("* relay {direction} {protection}{upstream}")
         }
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
@@ -373,20 +438,40 @@ fn describe_action(action: &Action) -> String {
     }
 }
 
+/// Where a dial goes is given as a fact: `to 1 anna`, `to 1 anna at ftp.example.com:21`.
+fn describe_destination(destination: &Destination) -> String {
+    let Destination { backend, server, user } = destination;
+    let mut text = format!("to {backend} {}", user.escape_ascii());
+    if let Some(RequestedServer { host, port }) = server {
+        text.push_str(&format!(" at {host}"));
+        text.extend(port.map(|port| format!(":{port}")));
+    }
+    text
+}
+
+/// The password of all transcripts, as text or as a list of bytes.
+fn shows_secret(value: &impl std::fmt::Debug) -> bool {
+    let shown = format!("{value:?}");
+    shown.contains("hunter2") || shown.contains("104, 117, 110, 116")
+}
+
 fn describe_reply(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.encode()).trim_end().replace("\r\n", " | ")
 }
 
 fn describe_command(command: &Command) -> String {
     let line = command.encode();
-    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string()
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
 fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
         Fact::LoggedIn => "logged in".into(),
-        Fact::LoginFailed { code, .. } => format!("login failed {code}"),
+        Fact::LoginFailed { user, code } => {
+            let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
+            format!("login failed {user} {code}")
+        }
         Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
         Fact::Denied { verb, argument, code, .. } => {
             let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
@@ -397,7 +482,11 @@ fn describe_fact(fact: &Fact) -> String {
             let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
             let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
             let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
-            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}", name.unwrap_or_default())
+            let tls = match (&record.tls, &record.upstream_tls) {
+                (None, None) => String::new(),
+                (down, up) => format!(" tls {} {}", version(down), version(up)),
+            };
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
         }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
@@ -409,13 +498,28 @@ fn describe_fact(fact: &Fact) -> String {
     }
 }
 
-fn tls(name: Option<&str>) -> ControlTls {
+fn tls(name: Option<&str>, subject: Option<&str>) -> ControlTls {
     ControlTls {
         server_name: name.map(str::to_owned),
         version: "1.3",
         suite: "TLS13_AES_256_GCM_SHA384".into(),
-        client_certificate: None,
+        client_certificate: subject.map(str::to_owned),
     }
+}
+
+/// `-`: none.
+fn data_tls(version: &str) -> Option<DataTls> {
+    let version = match version {
+        "-" => return None,
+        "1.2" => "1.2",
+        "1.3" => "1.3",
+        _ => panic!("no version of TLS: {version}"),
+    };
+    Some(DataTls { version, suite: "AES".into(), resumed: true, close_notify: true })
+}
+
+fn version(tls: &Option<DataTls>) -> &'static str {
+    tls.as_ref().map_or("-", |tls| tls.version)
 }
 
 fn upstream(address: &str, prefer_pasv: bool) -> UpstreamInfo {
@@ -430,6 +534,7 @@ fn line_error(word: &str) -> LineError {
         "NUL" => LineError::Nul,
         "telnet" => LineError::Telnet,
         "tls" => LineError::TlsRecord,
+        "PROXY" => LineError::ProxyHeader,
         _ => panic!("no line error: {word}"),
     }
 }

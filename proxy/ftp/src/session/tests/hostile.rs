@@ -59,6 +59,14 @@ fn other_protocols_get_no_echo() {
 }
 
 #[test]
+fn a_proxy_header_from_a_client_gets_no_answer() {
+    for header in ["> PROXY TCP4 192.0.2.7 192.0.2.1 50000 21", "! PROXY"] {
+        let mut wire = Scene::explicit().begin();
+        wire.play(&format!("C< 220 ready\nC{header}\n* close\n= violation client.proxy_header"));
+    }
+}
+
+#[test]
 fn a_password_is_in_no_debug_output() {
     let mut wire = Scene::plain().begin();
     wire.play("C< 220 ready\nC> USER anna\n* connect\nC> PASS canary\nC> ACCT canary");

@@ -141,7 +141,7 @@ fn an_account_for_single_commands() {
 #[test]
 fn a_wrong_password_and_then_the_right_one_on_the_same_connection() {
     let mut wire = password_sent();
-    wire.play("B< 530 Login incorrect\nC< 530 Login incorrect\n= login failed 530");
+    wire.play("B< 530 Login incorrect\nC< 530 Login incorrect\n= login failed anna 530");
     assert_eq!(wire.session.user(), None);
     wire.play(
         "C> PASS hunter2
@@ -189,7 +189,7 @@ fn the_third_failure_is_the_last() {
          C< 530 no
          C< 421 …
          * close
-         = login failed 530
+         = login failed c 530
          = closed login_attempts",
     );
 }

@@ -1,17 +1,10 @@
-//! PASV and EPSV: the client's side from a leased port, the backend's side dialled.
-
-use std::net::IpAddr;
+//! PASV and EPSV, on both sides: the client's from a leased port, the backend's dialled.
 
 use super::harness::{LOGIN, Scene, Wire};
 
 /// A client on IPv6.
 fn ready_on_v6() -> Wire {
-    let mut scene = Scene::plain();
-    scene.address = "2001:db8::7".parse::<IpAddr>().unwrap();
-    let mut wire = scene.begin();
-    wire.play("C< 220 ready");
-    wire.play(LOGIN);
-    wire
+    Scene::plain().from("2001:db8::7").log_in()
 }
 
 #[test]
@@ -99,7 +92,8 @@ fn after_epsv_all_nothing_but_epsv() {
 
 #[test]
 fn a_backend_without_epsv_is_asked_for_pasv_and_that_is_remembered() {
-    for refusal in ["500 what?", "501 what?", "502 no", "522 no"] {
+    for refusal in ["500 what?", "501 what?", "502 no", "522 no", "229 ok", "229 (|||0|)", "227 x", "200 ok"]
+    {
         Wire::ready().play(&format!(
             "C> EPSV
              * lease
@@ -133,7 +127,50 @@ fn pasv_is_not_asked_of_a_server_on_ipv6() {
     let mut wire = Scene::plain().begin();
     wire.play("C< 220 ready");
     wire.play(&LOGIN.replace("B connected", "B connected [2001:db8::3]:21"));
-    wire.play("C> EPSV\n* lease\nB> EPSV\nlease ok\nC< 229 …\nB< 502 no\nC> LIST\n* discard\nC< 425 …");
+    // Twice: an EPSV that was refused without an alternative is not given up.
+    for _ in 0..2 {
+        for refusal in ["500 no", "502 no", "522 no", "229 x"] {
+            wire.play(&format!(
+                "C> EPSV\n* lease\nB> EPSV\nlease ok\nC< 229 …\nB< {refusal}\nC> LIST\n* discard\nC< 425 …"
+            ));
+        }
+    }
+}
+
+#[test]
+fn a_refused_pasv_is_425_and_the_session_goes_on() {
+    for refusal in ["500 no", "502 no", "425 no", "227 x", "350 hm"] {
+        let mut wire = Scene::plain().begin();
+        wire.play("C< 220 ready");
+        wire.play(&LOGIN.replace("B connected", "B connected 198.51.100.3:21 without EPSV"));
+        wire.play(&format!("C> EPSV\n* lease\nB> PASV\nlease ok\nC< 229 …\nB< {refusal}"));
+        wire.play("C> RETR a\n* discard\nC< 425 …\nC> PWD\nB> PWD");
+    }
+}
+
+#[test]
+fn an_answer_to_epsv_that_nobody_waits_for_is_not_followed_by_pasv() {
+    let mut wire = Wire::ready();
+    wire.play("C> EPSV\n* lease\nB> EPSV\nlease none\n* discard\nC< 425 …\nB< 502 no\n= epsv refused");
+    wire.play("C> EPSV\n* lease\nB> PASV");
+}
+
+#[test]
+fn a_227_to_epsv_is_no_refusal() {
+    Wire::ready().play(
+        "C> EPSV
+         * lease
+         B> EPSV
+         lease ok
+         C< 229 …
+         B< 227 ok (10,0,0,1,7,208)
+         * dial 2000
+         dial ok
+         C> EPSV
+         * discard
+         * lease
+         B> EPSV",
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 async fn every_byte_arrives_and_then_a_clean_end() {
     for (down, up) in pairs() {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let sent = pattern(8 << 20);
         let backend = async {
             write_unevenly(&mut backend, &sent).await;
@@ -35,7 +35,7 @@ async fn every_byte_arrives_and_then_a_clean_end() {
 async fn an_empty_file_is_a_file() {
     for (down, up) in pairs() {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         backend.shutdown().await.unwrap();
         let relayed = download(upstream, &mut downstream, &LAX).await;
         assert!(relayed.end.is_complete() && relayed.bytes == 0, "{down:?} {up:?} {relayed:?}");
@@ -51,7 +51,7 @@ async fn an_empty_file_is_a_file() {
 async fn a_complete_download_that_nobody_finishes_does_not_look_complete() {
     for down in Wire::ALL {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         backend.write_all(b"all of it, says the backend's FIN").await.unwrap();
         drop(backend);
         let relayed = download(upstream, &mut downstream, &LAX).await;
@@ -66,7 +66,7 @@ async fn a_complete_download_that_nobody_finishes_does_not_look_complete() {
 async fn a_backend_that_resets_truncates() {
     for (down, up) in pairs() {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let sent = pattern(300_000);
         let backend = async {
             backend.write_all(&sent).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_backend_that_resets_truncates() {
 async fn a_tls_backend_without_close_notify_truncates() {
     for up in Wire::TLS {
         let (mut downstream, mut client) = Wire::Tls13.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         backend.write_all(b"half").await.unwrap();
         backend.flush().await.unwrap();
         let _backend = backend.close_bluntly().await;
@@ -107,7 +107,7 @@ async fn a_tls_backend_without_close_notify_truncates() {
 #[tokio::test]
 async fn garbage_from_a_tls_backend_fails_the_source() {
     let (mut downstream, _client) = Wire::Tls13.open(DataKind::Download).await;
-    let (upstream, mut backend) = Wire::Tls13.open(DataKind::Upload).await;
+    let (upstream, mut backend) = Wire::Tls13.open_upstream().await;
     backend.tcp().write_all(&[0x17, 3, 3, 0, 32, 1, 2, 3]).await.unwrap();
     backend.tcp().write_all(&[0; 40]).await.unwrap();
     let relayed = download(upstream, &mut downstream, &LAX).await;
@@ -121,14 +121,14 @@ async fn garbage_from_a_tls_backend_fails_the_source() {
 async fn whoever_stalls_is_named() {
     for down in Wire::ALL {
         let (mut downstream, _client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         backend.write_all(b"and then nothing").await.unwrap();
         let relayed = download(upstream, &mut downstream, &HASTY).await;
         assert!(matches!(relayed.end, RelayEnd::Stalled { side: Side::Upstream }), "{relayed:?}");
         assert_eq!(relayed.bytes, 16);
 
         let (mut downstream, _client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         let (relayed, ()) = tokio::join!(download(upstream, &mut downstream, &HASTY), fill_up(&mut backend));
         assert!(matches!(relayed.end, RelayEnd::Stalled { side: Side::Downstream }), "{relayed:?}");
     }
@@ -138,7 +138,7 @@ async fn whoever_stalls_is_named() {
 async fn a_client_that_resets_is_noticed_while_the_backend_is_silent() {
     for down in Wire::ALL {
         let (mut downstream, client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         let gone = async { client.reset() };
         let (relayed, ()) = tokio::join!(download(upstream, &mut downstream, &LAX), gone);
         assert!(
@@ -153,7 +153,7 @@ async fn a_client_that_resets_is_noticed_while_the_backend_is_silent() {
 async fn a_client_that_closes_is_let_go_when_nothing_comes_for_it() {
     for down in Wire::ALL {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, _backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, _backend) = Wire::Plain.open_upstream().await;
         client.shutdown().await.unwrap();
         drop(client);
         let relayed = download(upstream, &mut downstream, &HASTY).await;
@@ -168,7 +168,7 @@ async fn a_client_that_closes_is_let_go_when_nothing_comes_for_it() {
 async fn a_client_that_closes_in_the_middle_fails_the_sink() {
     for (down, up) in pairs() {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let client = async {
             client.read_exact(&mut [0; 1000]).await.unwrap();
             drop(client);
@@ -190,7 +190,7 @@ async fn a_client_that_closes_in_the_middle_fails_the_sink() {
 async fn a_client_that_closes_when_it_has_everything_got_everything() {
     for down in Wire::ALL {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         let sent = pattern(200_000);
         let peers = async {
             backend.write_all(&sent).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_client_that_closes_when_it_has_everything_got_everything() {
 async fn a_client_may_close_its_sending_half_and_read_on() {
     for down in [Wire::Plain, Wire::Tls13] {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         client.shutdown().await.unwrap();
         let sent = pattern(2 << 20);
         let backend = async {
@@ -232,7 +232,7 @@ async fn a_client_may_close_its_sending_half_and_read_on() {
 async fn a_client_may_say_little_but_not_much() {
     for down in Wire::ALL {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         let little = async {
             client.write_all(&[0; 60_000]).await.unwrap();
             client.flush().await.unwrap();
@@ -243,7 +243,7 @@ async fn a_client_may_say_little_but_not_much() {
         assert!(relayed.end.is_complete(), "{down:?} {relayed:?}");
 
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, _backend) = Wire::Plain.open(DataKind::Upload).await;
+        let (upstream, _backend) = Wire::Plain.open_upstream().await;
         let much = async {
             let chunk = [0; 10_000];
             while client.write_all(&chunk).await.is_ok() && client.flush().await.is_ok() {}
@@ -265,7 +265,7 @@ async fn a_client_may_say_little_but_not_much() {
 async fn a_cancelled_download_never_looks_complete() {
     for (down, up) in pairs() {
         let (mut downstream, mut client) = down.open(DataKind::Download).await;
-        let (upstream, mut backend) = up.open(DataKind::Upload).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let watched = async {
             backend.write_all(&pattern(100_000)).await.unwrap();
             backend.flush().await.unwrap();
@@ -284,7 +284,7 @@ async fn a_cancelled_download_never_looks_complete() {
 #[tokio::test]
 async fn a_client_that_takes_no_end_is_reset() {
     let (mut downstream, mut client) = Wire::Plain.open(DataKind::Download).await;
-    let (upstream, backend) = Wire::Plain.open(DataKind::Upload).await;
+    let (upstream, backend) = Wire::Plain.open_upstream().await;
     drop(backend);
     assert!(download(upstream, &mut downstream, &LAX).await.end.is_complete());
     client.tcp().set_zero_linger().unwrap();
@@ -295,7 +295,7 @@ async fn a_client_that_takes_no_end_is_reset() {
 #[tokio::test]
 async fn keys_may_be_updated_on_the_way() {
     let (mut downstream, mut client) = Wire::Tls13.open(DataKind::Download).await;
-    let (upstream, mut backend) = Wire::Plain.open(DataKind::Upload).await;
+    let (upstream, mut backend) = Wire::Plain.open_upstream().await;
     let sent = pattern(500_000);
     let peers = async {
         let mut received = vec![0; sent.len() / 5];
@@ -303,7 +303,7 @@ async fn keys_may_be_updated_on_the_way() {
             backend.write_all(piece).await.unwrap();
             client.read_exact(&mut received).await.unwrap();
             assert_same(&received, piece);
-            let Peer::Tls(tls) = &mut client else { panic!("it is TLS") };
+            let Peer::Client(tls) = &mut client else { panic!("it is TLS") };
             tls.get_mut().1.refresh_traffic_keys().unwrap();
             tls.flush().await.unwrap();
         }
@@ -321,7 +321,7 @@ async fn many_transfers_at_once_do_not_mix() {
             tokio::spawn(async move {
                 let wire = Wire::ALL[number % 3];
                 let (downstream, mut client) = wire.open(DataKind::Upload).await;
-                let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+                let (upstream, mut backend) = Wire::Plain.open_upstream().await;
                 let sent = pattern(200_000 + number)[number..].to_vec();
                 let client = async {
                     client.write_all(&sent).await.unwrap();

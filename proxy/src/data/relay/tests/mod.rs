@@ -1,5 +1,6 @@
 //! Transfers over loopback: every end, in both directions, on every kind of leg.
 
+mod backends;
 mod downloads;
 mod uploads;
 
@@ -11,12 +12,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{client, server};
 
 use super::*;
-use crate::config::{DataResumption, UploadEnd};
+use crate::config::{DataResumption, TlsVersion, UploadEnd};
 use crate::data::Leg;
 use crate::tls::DataKind;
+use crate::tls::testing::server::BackendServer;
 use crate::tls::testing::{ClientKind, SOON, TlsPair, data, tcp_pair};
 
 /// Long enough never to matter.
@@ -44,7 +46,7 @@ impl Wire {
         }
     }
 
-    /// A leg and its peer.
+    /// A leg towards a client, and the client.
     async fn open(self, kind: DataKind) -> (Leg, Peer) {
         let Some(client_kind) = self.client_kind() else {
             let (near, far) = tcp_pair().await;
@@ -53,7 +55,25 @@ impl Wire {
         let tls = TlsPair::new(DataResumption::Prefer);
         let client = Arc::new(tls.client(client_kind));
         let (tcp, connection, _, peer) = data(&tls.session(), &client, kind).await.unwrap();
-        (Leg::tls(tcp, connection), Peer::Tls(Box::new(peer)))
+        (Leg::tls(tcp, connection), Peer::Client(Box::new(peer)))
+    }
+
+    /// A leg towards a server, and the server: with TLS the gateway is its client, and resumes.
+    async fn open_upstream(self) -> (Leg, Peer) {
+        let version = match self {
+            Self::Plain => {
+                let (near, far) = tcp_pair().await;
+                return (Leg::plain(near), Peer::Plain(far));
+            }
+            Self::Tls12 => TlsVersion::Tls12,
+            Self::Tls13 => TlsVersion::Tls13,
+        };
+        let server = BackendServer::new(version);
+        let tls = server.session();
+        let _control = server.control(&tls, 1).await.unwrap();
+        let (tcp, connection, agreed, peer) = server.data(&tls, 1).await.unwrap();
+        assert!(agreed.resumed);
+        (Leg::tls(tcp, connection), Peer::Server(Box::new(peer)))
     }
 }
 
@@ -65,14 +85,16 @@ fn pairs() -> impl Iterator<Item = (Wire, Wire)> {
 /// The far end of a leg.
 enum Peer {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Client(Box<client::TlsStream<TcpStream>>),
+    Server(Box<server::TlsStream<TcpStream>>),
 }
 
 impl Peer {
     fn tcp(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_mut().0,
+            Self::Client(tls) => tls.get_mut().0,
+            Self::Server(tls) => tls.get_mut().0,
         }
     }
 
@@ -86,7 +108,8 @@ impl Peer {
         self.tcp().shutdown().await.unwrap();
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.into_inner().0,
+            Self::Client(tls) => tls.into_inner().0,
+            Self::Server(tls) => tls.into_inner().0,
         }
     }
 
@@ -106,7 +129,8 @@ impl AsyncRead for Peer {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Client(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Server(tls) => Pin::new(tls).poll_read(context, buffer),
         }
     }
 }
@@ -115,21 +139,24 @@ impl AsyncWrite for Peer {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::Client(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::Server(tls) => Pin::new(tls).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Self::Client(tls) => Pin::new(tls).poll_flush(context),
+            Self::Server(tls) => Pin::new(tls).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::Client(tls) => Pin::new(tls).poll_shutdown(context),
+            Self::Server(tls) => Pin::new(tls).poll_shutdown(context),
         }
     }
 }

@@ -14,7 +14,7 @@ const RULES: [UploadEnd; 2] = [UploadEnd::Strict, UploadEnd::Lenient];
 async fn every_byte_arrives_and_the_clean_end_is_answered() {
     for (down, up) in pairs() {
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, mut backend) = up.open(DataKind::Download).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let sent = pattern(8 << 20);
         let client = async {
             write_unevenly(&mut client, &sent).await;
@@ -43,7 +43,7 @@ async fn every_byte_arrives_and_the_clean_end_is_answered() {
 async fn an_empty_file_is_a_file() {
     for (down, up) in pairs() {
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, mut backend) = up.open(DataKind::Download).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         client.shutdown().await.unwrap();
         let backend = async {
             let (received, end) = backend.read_out().await;
@@ -66,7 +66,7 @@ async fn a_tls_end_without_close_notify_is_truncation_or_a_matter_of_taste() {
             (UploadEnd::Lenient, b""),
         ] {
             let (downstream, mut client) = down.open(DataKind::Upload).await;
-            let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+            let (upstream, mut backend) = Wire::Plain.open_upstream().await;
             client.write_all(sent).await.unwrap();
             client.flush().await.unwrap();
             let _client = client.close_bluntly().await;
@@ -101,7 +101,7 @@ async fn a_client_that_resets_truncates_under_any_rule() {
     for (down, up) in pairs() {
         for rule in RULES {
             let (downstream, mut client) = down.open(DataKind::Upload).await;
-            let (upstream, mut backend) = up.open(DataKind::Download).await;
+            let (upstream, mut backend) = up.open_upstream().await;
             let peers = async {
                 client.write_all(&pattern(300_000)).await.unwrap();
                 client.flush().await.unwrap();
@@ -122,7 +122,7 @@ async fn a_client_that_resets_truncates_under_any_rule() {
 async fn a_fatal_alert_or_garbage_fails_the_source() {
     for down in Wire::TLS {
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         client.tcp().write_all(&[0x17, 3, 3, 0, 40]).await.unwrap();
         client.tcp().write_all(&[7; 40]).await.unwrap();
         let relayed = upload(downstream, upstream, &LAX, UploadEnd::Lenient).await;
@@ -140,7 +140,7 @@ async fn a_backend_that_closes_early_is_noticed_while_the_client_is_silent() {
     for (down, up) in pairs() {
         for reset in [false, true] {
             let (downstream, mut client) = down.open(DataKind::Upload).await;
-            let (upstream, mut backend) = up.open(DataKind::Download).await;
+            let (upstream, mut backend) = up.open_upstream().await;
             let peers = async {
                 client.write_all(b"begun").await.unwrap();
                 client.flush().await.unwrap();
@@ -165,7 +165,7 @@ async fn a_backend_that_closes_early_is_noticed_while_the_client_is_silent() {
 async fn a_backend_has_nothing_to_say() {
     for up in Wire::ALL {
         let (downstream, _client) = Wire::Tls13.open(DataKind::Upload).await;
-        let (upstream, mut backend) = up.open(DataKind::Download).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let noise = async {
             let chunk = [0; 10_000];
             while backend.write_all(&chunk).await.is_ok() && backend.flush().await.is_ok() {}
@@ -179,7 +179,7 @@ async fn a_backend_has_nothing_to_say() {
 async fn whoever_stalls_is_named() {
     for down in Wire::ALL {
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         client.write_all(b"and then nothing").await.unwrap();
         client.flush().await.unwrap();
         let relayed = upload(downstream, upstream, &HASTY, UploadEnd::Strict).await;
@@ -188,7 +188,7 @@ async fn whoever_stalls_is_named() {
         backend.read_out().await.1.unwrap_err();
 
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, _backend) = Wire::Plain.open(DataKind::Download).await;
+        let (upstream, _backend) = Wire::Plain.open_upstream().await;
         let relay = upload(downstream, upstream, &HASTY, UploadEnd::Strict);
         let (relayed, ()) = tokio::join!(relay, fill_up(&mut client));
         assert!(matches!(relayed.end, RelayEnd::Stalled { side: Side::Upstream }), "{relayed:?}");
@@ -199,7 +199,7 @@ async fn whoever_stalls_is_named() {
 async fn a_cancelled_upload_never_looks_complete() {
     for (down, up) in pairs() {
         let (downstream, mut client) = down.open(DataKind::Upload).await;
-        let (upstream, mut backend) = up.open(DataKind::Download).await;
+        let (upstream, mut backend) = up.open_upstream().await;
         let watched = async {
             client.write_all(&pattern(300_000)).await.unwrap();
             client.flush().await.unwrap();
@@ -217,7 +217,7 @@ async fn a_cancelled_upload_never_looks_complete() {
 #[tokio::test]
 async fn a_backend_that_never_closes_is_left_after_two_seconds() {
     let (downstream, mut client) = Wire::Tls13.open(DataKind::Upload).await;
-    let (upstream, _backend) = Wire::Plain.open(DataKind::Download).await;
+    let (upstream, _backend) = Wire::Plain.open_upstream().await;
     client.shutdown().await.unwrap();
     let started = Instant::now();
     let relayed = upload(downstream, upstream, &LAX, UploadEnd::Strict).await;
@@ -231,7 +231,7 @@ async fn a_client_that_writes_and_closes_without_reading_loses_nothing() {
     for wire in Wire::TLS {
         for bytes in [0, 1, 5_000, 1 << 20] {
             let (downstream, mut client) = wire.open(DataKind::Upload).await;
-            let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+            let (upstream, mut backend) = Wire::Plain.open_upstream().await;
             let sent = pattern(bytes);
             let client = async {
                 client.write_all(&sent).await.unwrap();
@@ -298,7 +298,7 @@ async fn payload_that_came_with_the_finished_is_not_forgotten() {
         let (accepted, _far) = tokio::join!(session.accept_data(near, DataKind::Upload, SOON), glued);
         let (tcp, connection, facts) = accepted.unwrap();
         assert!(facts.same_session.is_some());
-        let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+        let (upstream, mut backend) = Wire::Plain.open_upstream().await;
         let backend = async {
             let mut received = [0; 5];
             backend.read_exact(&mut received).await.unwrap();
@@ -315,12 +315,12 @@ async fn payload_that_came_with_the_finished_is_not_forgotten() {
 #[tokio::test]
 async fn keys_may_be_updated_on_the_way() {
     let (downstream, mut client) = Wire::Tls13.open(DataKind::Upload).await;
-    let (upstream, mut backend) = Wire::Plain.open(DataKind::Download).await;
+    let (upstream, mut backend) = Wire::Plain.open_upstream().await;
     let sent = pattern(500_000);
     let client = async {
         for piece in sent.chunks(10_000) {
             client.write_all(piece).await.unwrap();
-            let Peer::Tls(tls) = &mut client else { panic!("it is TLS") };
+            let Peer::Client(tls) = &mut client else { panic!("it is TLS") };
             tls.get_mut().1.refresh_traffic_keys().unwrap();
         }
         client.shutdown().await.unwrap();
