@@ -319,6 +319,9 @@ fn the_whole_renewal_has_one_deadline() {
     wire.play("+30s\nB< 257 \"/in\"\n* renew\n+4s\nB connected\nB< 120 x\n+20s\nB< 220 x\nB> AUTH TLS\n+10s");
     wire.play("B< 234 x\n* secure upstream\n+1s\n* keep the old");
     wire.play(REFUSED);
+    let mut wire = dialled();
+    wire.play("+60s\nB placed\n+5s\n* keep the old");
+    wire.play(REFUSED);
 }
 
 #[test]
