@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Direction, Fact, Mode, Now, RequireTls, Session, Settings, UpstreamData,
+    Action, Client, CloseReason, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session, Settings, UpstreamData,
     UpstreamSettings, UpstreamTls,
 };
-use ftpsgate_policies::Policy;
+use ftpsgate_policies::{PathProfile, Policy};
 
 use backend::Backend;
 use client::Expected;
@@ -88,6 +88,7 @@ impl World {
             login_attempts: 3,
             hosts: vec!["ftp.example.com".into()],
             policy: Arc::new(Policy::allow_all()),
+            clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             routes: Vec::new(),
@@ -99,6 +100,7 @@ impl World {
                 tls: UpstreamTls::Off,
                 protection: Protection::Clear,
                 data,
+                paths: PathProfile::Unix,
                 may_renew: false,
                 tries: 1,
                 connect_timeout: Duration::from_secs(20),
@@ -384,6 +386,10 @@ impl World {
             | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }
+            | Fact::Observed { .. }
+            | Fact::ConnectionDenied { .. }
+            | Fact::Revoked { .. }
+            | Fact::SymlinkFollowed { .. }
             | Fact::BackendFeatures(_)
             | Fact::EpsvRefused
             | Fact::Violation(_) => {}
