@@ -49,6 +49,6 @@ pub use pin::Pin;
 pub use resolver::{Certificates, Pinned, SessionResolver};
 pub use server_trust::{Refusal, ServerTrust, TrustedRoots};
 pub use store::{Found, Match, Refresh, Store};
-pub use subject::{CertificateFacts, subject_of};
+pub use subject::{CertificateFacts, alternative_names_of, subject_of};
 pub use trust::{ClientTrust, TrustRefresh};
 pub use warning::Warning;

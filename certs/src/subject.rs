@@ -4,10 +4,12 @@
 //! character in it moves a cursor or reorders a line: separators and control characters are escaped.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
     der_parser::asn1_rs::{Oid, ToDer},
+    extensions::GeneralName,
     x509::{AttributeTypeAndValue, X509Name},
 };
 
@@ -18,6 +20,28 @@ use crate::{Pin, identity::parse};
 pub fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
     written(parse(certificate).ok()?.subject())
 }
+
+/// The alternative names of `certificate` that are texts: DNS names, mail addresses, URIs, and addresses as they are
+/// usually written. None if it cannot be read; names with invisible characters, and those behind the first
+/// [`NAMES_MAX`], are left out.
+pub fn alternative_names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(certificate) = parse(certificate) else { return Vec::new() };
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            (!name.chars().any(invisible)).then(|| (*name).to_owned())
+        }
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    };
+    extension.value.general_names.iter().take(NAMES_MAX).filter_map(text).collect()
+}
+
+/// Alternative names that are looked at.
+pub const NAMES_MAX: usize = 100;
 
 /// What a person wants to know of a certificate that a server has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +190,31 @@ mod tests {
         ];
         assert_eq!(subject(&parts).as_deref(), Some("CN=partner-7,O=Acme,C=DE"));
         assert_eq!(subject(&[]), None);
+    }
+
+    #[test]
+    fn alternative_names_are_texts() {
+        use rcgen::SanType;
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![
+            SanType::DnsName("ftp.Acme.example".try_into().unwrap()),
+            SanType::Rfc822Name("ops@acme.example".try_into().unwrap()),
+            SanType::URI("spiffe://acme/ftp".try_into().unwrap()),
+            SanType::IpAddress([192, 0, 2, 1].into()),
+            SanType::IpAddress("2001:db8::1".parse().unwrap()),
+        ];
+        let mut names = |more: usize| {
+            params.subject_alt_names.extend(
+                (0..more).map(|number| SanType::DnsName(format!("n{number}").try_into().unwrap())),
+            );
+            let certificate = params.clone().self_signed(&KeyPair::generate().unwrap()).unwrap();
+            alternative_names_of(certificate.der())
+        };
+        let expected =
+            ["ftp.Acme.example", "ops@acme.example", "spiffe://acme/ftp", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(names(0), expected);
+        assert_eq!(names(200).len(), NAMES_MAX);
+        assert_eq!(alternative_names_of(&CertificateDer::from(vec![1, 2])), [""; 0]);
     }
 
     #[test]

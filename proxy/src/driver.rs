@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, Reply};
 use ftpsgate_ftp::session::{Action, Client, Now, PortError, Session};
+use ftpsgate_policies::Policy;
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
@@ -53,6 +54,7 @@ struct Driver {
     upstream: UpstreamSide,
     data: DataPlane,
     stage: watch::Receiver<Stage>,
+    policies: watch::Receiver<Arc<Policy>>,
     alarm: Alarm,
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
@@ -69,6 +71,7 @@ enum Event {
     Data(DataEvent),
     Deadline,
     Stage,
+    Policy,
 }
 
 /// Runs a session to its end.
@@ -93,6 +96,7 @@ pub async fn run(
         upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
         stage,
+        policies: service.policies.clone(),
         alarm: Alarm::new(epoch),
         epoch,
         client,
@@ -126,12 +130,13 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, securing, upstream, data, stage, alarm, .. } = self;
+        let Self { downstream, securing, upstream, data, stage, policies, alarm, .. } = self;
         // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
         // before everything that a peer could do without end.
         select! {
             biased;
             Ok(()) = stage.changed() => Event::Stage,
+            Ok(()) = policies.changed() => Event::Policy,
             () = alarm.rings(deadline) => Event::Deadline,
             event = data.next_event() => Event::Data(event),
             secured = async {
@@ -187,6 +192,10 @@ impl Driver {
                 self.session.handle_download_finished(is_clean, now);
             }
             Event::Deadline => self.session.handle_timeout(now),
+            Event::Policy => {
+                let policy = Arc::clone(&self.policies.borrow_and_update());
+                self.session.handle_policy_changed(policy, now);
+            }
             Event::Stage => match *self.stage.borrow_and_update() {
                 Stage::Running => {}
                 Stage::Draining => self.session.handle_drain(now),

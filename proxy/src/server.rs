@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpsgate_certs::{Authority, Certificates, ClientTrust};
+use ftpsgate_policies::Policy;
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
@@ -40,6 +41,8 @@ pub struct Server {
     registry: Arc<PortRegistry>,
     sessions: TaskTracker,
     stage: watch::Sender<Stage>,
+    /// What running sessions are judged by.
+    policies: watch::Sender<Arc<Policy>>,
     /// One reload at a time.
     state: Arc<Mutex<State>>,
     _refresh: AbortOnDropHandle<()>,
@@ -104,6 +107,7 @@ impl Server {
         let registry = Arc::new(PortRegistry::new());
         let sessions = TaskTracker::new();
         let stage = watch::Sender::new(Stage::Running);
+        let policies = watch::Sender::new(Arc::clone(&config.policy));
         let mut state = State {
             config: config.clone(),
             listeners: BTreeMap::new(),
@@ -112,11 +116,11 @@ impl Server {
             certificates: Vec::new(),
             trusts: Vec::new(),
         };
-        let prepared = state.prepare(config, inherited, &registry).await?;
+        let prepared = state.prepare(config, inherited, &registry, &policies).await?;
         state.install(prepared, &sessions, &stage);
         let state = Arc::new(Mutex::new(state));
         let refresh = tokio::spawn(refresh_certificates(Arc::clone(&state)));
-        Ok(Self { registry, sessions, stage, state, _refresh: AbortOnDropHandle::new(refresh) })
+        Ok(Self { registry, sessions, stage, policies, state, _refresh: AbortOnDropHandle::new(refresh) })
     }
 
     /// Puts another configuration in place of the present one, or changes nothing.
@@ -126,8 +130,10 @@ impl Server {
     /// As [`Server::start`].
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
         let mut state = self.state.lock().await;
-        let prepared = state.prepare(config, Inherited::new(), &self.registry).await?;
+        let prepared = state.prepare(config, Inherited::new(), &self.registry, &self.policies).await?;
         state.install(prepared, &self.sessions, &self.stage);
+        // Last: a session that begins meanwhile has the new one, or hears of it.
+        self.policies.send_replace(Arc::clone(&state.config.policy));
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use ftpsgate_certs::{Certificates, Store, SubjectName};
 use ftpsgate_ftp::codec::{FeatureSet, Protection};
-use ftpsgate_ftp::session::{self, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
+use ftpsgate_ftp::session::{self, LocalClock, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
 use ftpsgate_policies::Policy;
 use tokio::net::lookup_host;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::backend::Backend;
@@ -41,6 +42,8 @@ pub struct Service {
     /// …and those of its backends, in the order of [`Service::backends`]; empty where data connections to a backend are
     /// passive.
     pub backend_ports: Vec<PortSet>,
+    /// Brings sessions a policy that is newer than that of their settings.
+    pub policies: watch::Receiver<Arc<Policy>>,
 }
 
 /// The TLS that a listener offers.
@@ -79,7 +82,8 @@ impl Service {
                 .and_then(|tls| tls.certificates.store())
                 .map(|store| dns_names(store))
                 .unwrap_or_default(),
-            policy: Arc::new(Policy::allow_all()),
+            policy: Arc::clone(&config.policy),
+            clock: LocalClock::new(config::local_times),
             login_timeout: listener.login_timeout,
             idle_timeout: listener.idle_timeout,
             active: listener.active,
@@ -152,6 +156,7 @@ fn upstream_settings(backend: &config::Backend) -> UpstreamSettings {
             BackendData::Passive => UpstreamData::Passive,
             BackendData::Active(_) => UpstreamData::Active,
         },
+        paths: backend.paths,
         // Only TLS 1.3 tickets are used up.
         may_renew: tls.is_some_and(|tls| tls.protects_data && tls.max_version == TlsVersion::Tls13),
         tries: u32::try_from(backend.servers.len()).unwrap_or(TRIES_MAX).min(TRIES_MAX),

@@ -214,6 +214,7 @@ proptest! {
                 | CloseReason::BackendTimeout
                 | CloseReason::BackendViolation(_)
                 | CloseReason::NotResynchronised
+                | CloseReason::Denied
                 | CloseReason::Draining),
             ) => panic!("the session ended: {reason:?}"),
         }

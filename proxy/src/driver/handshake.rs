@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ftpsgate_certs::{SessionResolver, subject_of};
+use ftpsgate_certs::{SessionResolver, alternative_names_of, subject_of};
 use ftpsgate_ftp::codec::Reply;
 use ftpsgate_ftp::session::ControlTls;
+use ftpsgate_policies::request::Certificate;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -68,7 +70,17 @@ async fn secure(
         server_name: control.sni,
         version: version_name(control.version),
         suite: suite_name(control.suite),
-        client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
+        resumed: control.resumed,
+        client_certificate: control.client_certificate.as_ref().and_then(describe),
     };
     Ok(Box::new(Secured { tls, stream, control }))
+}
+
+/// What rules may ask of a certificate; `None` where it cannot be read.
+fn describe(certificate: &CertificateDer<'_>) -> Option<Certificate> {
+    Some(Certificate {
+        subject: subject_of(certificate).unwrap_or_default(),
+        names: alternative_names_of(certificate),
+        key: ftpsgate_certs::Pin::of(certificate)?.to_string(),
+    })
 }

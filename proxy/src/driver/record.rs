@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFailure, Violation};
+use ftpsgate_policies::RuleRef;
 use tracing::{info, warn};
 
 use super::upstream::UpstreamSide;
@@ -20,7 +21,8 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             tls_version = tls.version,
             tls_suite = tls.suite,
             sni = tls.server_name,
-            certificate = tls.client_certificate,
+            tls_resumed = tls.resumed,
+            certificate = tls.client_certificate.map(|certificate| certificate.subject),
             "tls established"
         ),
         Fact::Routed(index) => {
@@ -52,14 +54,51 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
         Fact::CommandFinished { verb, code } => {
             tracing::debug!(user, verb = verb.name(), code, "command");
         }
-        Fact::Denied { verb, argument, rule, code } => warn!(
+        Fact::Denied { verb, argument, path, rule, code } => warn!(
             target: "audit",
             user,
             verb = verb.name(),
             argument = argument.map(|argument| argument.escape_ascii().to_string()),
-            rule,
+            path = path.map(|path| path.as_str().to_owned()),
+            rule = rule.as_ref().map(RuleRef::name),
+            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
             code,
             "denied"
+        ),
+        Fact::Observed { verb, argument, path, rule, is_denial } => info!(
+            target: "audit",
+            user,
+            verb = verb.name(),
+            argument = argument.map(|argument| argument.escape_ascii().to_string()),
+            path = path.map(|path| path.as_str().to_owned()),
+            rule = rule.as_ref().map(RuleRef::name),
+            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
+            would = if is_denial { "deny" } else { "allow" },
+            "observed"
+        ),
+        Fact::ConnectionDenied { rule } => warn!(
+            target: "audit",
+            rule = rule.as_ref().map(RuleRef::name),
+            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
+            "connection denied"
+        ),
+        Fact::Revoked { verb, path, rule, code } => warn!(
+            target: "audit",
+            user,
+            verb = verb.name(),
+            path = path.map(|path| path.as_str().to_owned()),
+            rule = rule.as_ref().map(RuleRef::name),
+            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
+            code,
+            "no longer allowed"
+        ),
+        Fact::SymlinkFollowed { asked, found } => info!(
+            target: "audit",
+            user,
+            event = "path.symlink",
+            path = asked.as_str(),
+            found = found.as_str(),
+            "the server's directory is another than its name says"
         ),
         Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
         Fact::BackendFeatures(features) => {
@@ -137,6 +176,7 @@ fn record_close(reason: CloseReason, user: Option<String>) {
         | CloseReason::BackendGone
         | CloseReason::BackendTimeout
         | CloseReason::NotResynchronised
+        | CloseReason::Denied
         | CloseReason::Draining => None,
     };
     info!(user, reason = reason.name(), event, "session closed");

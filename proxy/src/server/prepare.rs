@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ftpsgate_certs::{Authority, Certificates, ClientTrust, Refresh, Store, TrustRefresh};
+use ftpsgate_policies::Policy;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::bind::{adopt, bind, is_missing_family};
@@ -116,6 +118,7 @@ impl State {
         config: Config,
         mut inherited: Inherited,
         registry: &Arc<PortRegistry>,
+        policies: &watch::Sender<Arc<Policy>>,
     ) -> Result<Prepared, StartError> {
         if let Some(name) =
             inherited.keys().find(|name| config.listeners.iter().all(|one| one.name != **name))
@@ -169,6 +172,7 @@ impl State {
                     backends,
                     own_ports: Arc::clone(&own_ports),
                     registry: Arc::clone(registry),
+                    policies: policies.subscribe(),
                     ports: ports.remove(&PortUser::Listener(listener.name.clone())).unwrap_or_default(),
                 };
                 PreparedListener { service: Arc::new(service), sockets }

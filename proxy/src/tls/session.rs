@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, ServerConnection};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, ProtocolVersion};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -144,6 +144,8 @@ pub struct ControlTls {
     pub version: ProtocolVersion,
     /// The cipher suite.
     pub suite: CipherSuite,
+    /// Whether it resumed an earlier session.
+    pub resumed: bool,
     /// The client's own certificate, verified, where one was asked for and given.
     pub client_certificate: Option<CertificateDer<'static>>,
 }
@@ -154,6 +156,7 @@ impl ControlTls {
             sni: connection.server_name().map(str::to_owned),
             version: version(connection),
             suite: suite(connection),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             client_certificate: connection
                 .peer_certificates()
                 .and_then(|chain| chain.first())

@@ -74,6 +74,11 @@ pub fn judge_allo(argument: &[u8]) -> Parameter {
     if bytes.is_some() && has_good_tail { Parameter::Forward } else { Parameter::Malformed }
 }
 
+/// The bytes that ALLO announces; `None`: it is malformed.
+pub fn announced_bytes(argument: &[u8]) -> Option<u64> {
+    argument.split(|&byte| byte == b' ').next().and_then(parse_decimal)
+}
+
 /// SITE with a sub-command that can be named.
 pub fn judge_site(argument: &[u8]) -> Parameter {
     if subcommand(argument).is_some() { Parameter::Forward } else { Parameter::Malformed }

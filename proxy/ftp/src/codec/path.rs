@@ -21,6 +21,15 @@ pub fn quoted_path(reply: &Reply) -> Option<Vec<u8>> {
     None
 }
 
+/// The same, where the reply leaves no doubt about where the path ends: not every server doubles the quotes in it.
+pub fn only_quoted_path(reply: &Reply) -> Option<Vec<u8>> {
+    let path = quoted_path(reply)?;
+    let quotes = path.iter().filter(|&&byte| byte == b'"').count();
+    let rest = reply.text().get(path.len() + quotes + 2..)?;
+    let ends = rest.first().is_none_or(|&byte| byte == b' ') && !rest.contains(&b'"');
+    (ends && reply.lines().count() == 1).then_some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +49,21 @@ mod tests {
             (r#""/a" "/b""#, "/a"),
         ] {
             assert_eq!(path(257, text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_whose_end_is_in_doubt_is_none() {
+        let path = |text: &str| only_quoted_path(&Reply::new(257, text)).map(|path| String::from_utf8(path).unwrap());
+        for (text, expected) in [
+            (r#""/a" is the current directory"#, Some("/a")),
+            (r#""/a""b" x"#, Some("/a\"b")),
+            (r#""/a""#, Some("/a")),
+            (r#""/a"b" is the current directory"#, None),
+            (r#""/a" b" is the current directory"#, None),
+            (r#""/a".x"#, None),
+        ] {
+            assert_eq!(path(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -28,22 +28,27 @@ pub(super) enum Abort {
 impl Session {
     /// The client said ABOR while its transfer runs, or waits. The ABOR stays in the queue and is answered in its turn.
     pub(super) fn abort_for_client(&mut self, now: Now) {
-        let failure = || Reply::new(426, "Transfer aborted.");
+        self.abandon_errand(Reply::new(426, "Transfer aborted."), now);
+        self.stop_transfer(Reply::new(426, "Transfer aborted."), now);
+    }
+
+    /// A transfer that runs or waits is not to go on; the client is told why.
+    pub(super) fn stop_transfer(&mut self, failure: Reply, now: Now) {
         match self.transfer.take() {
             Transfer::Opening { running, .. } | Transfer::Relaying { running, held: None } => {
                 self.actions.push_back(Action::CancelRelay);
-                self.abort_transfer(running, failure(), now);
+                self.abort_transfer(running, failure, now);
             }
             // A STOR that is sent now would empty the file that it was not to touch.
             Transfer::Setup(Setup { waiting: Some(running), .. }) => {
                 self.restart = None;
                 self.actions.push_back(Action::DiscardData);
-                self.finish_transfer(running, failure(), now);
+                self.finish_transfer(running, failure, now);
             }
             // The backend is done already.
             Transfer::Relaying { running, held: Some(_) } => {
                 self.actions.push_back(Action::CancelRelay);
-                self.finish_transfer(running, failure(), now);
+                self.finish_transfer(running, failure, now);
             }
             // All bytes have moved; what is left is bounded.
             transfer @ (Transfer::Completing { .. }

@@ -1,129 +1,266 @@
-//! The one place where every verb meets policy, so that none drifts away from it.
+//! The one place where every verb meets policy, so that none drifts away from it: what each command does, to what.
+//!
+//! A [`Deed`] is made of the command's words alone. Which paths they mean is seen from the session's directory
+//! (`paths`), and whether they are allowed is asked in `judge`. Nothing here asks a server anything.
 
-use ftpsgate_policies::{Access, Denial, Operation, Permit, Policy, Request, Subject, Target};
+use ftpsgate_policies::{CanonicalPath, Operation, PathError, PathProfile};
 
 use crate::codec::{Command, Reply, Verb};
 
-/// Asks policy about a command, with every access that the command makes.
-///
-/// # Errors
-///
-/// The denial, and the reply that tells the client.
-pub(super) fn authorize(
-    policy: &Policy,
-    subject: &Subject,
-    command: &Command,
-    rename_from: Option<&Command>,
-) -> Result<Permit, (Denial, Reply)> {
-    let accesses = accesses(command, rename_from);
-    let request = Request::new(subject, command.verb().name(), &accesses);
-    policy.authorize(&request).map_err(|denial| {
-        let reply = refusal(&denial);
-        (denial, reply)
-    })
+use super::paths::words;
+
+/// What one command does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// Each thing that it does something to. Empty: no operation; rules judge such a command by its verb.
+    pub objects: Vec<Object>,
+    /// How the words for the server are made of the objects' paths.
+    pub(super) spelling: Spelling,
+    /// What the client is told where paths count and these words leave open what they mean.
+    pub(super) problem: Option<Reply>,
 }
 
-/// What a command would do, to what.
-fn accesses(command: &Command, rename_from: Option<&Command>) -> Vec<Access<'static>> {
-    let one = |operation| vec![Access { operation, target: Target::Unresolved }];
-    match command.verb() {
-        Verb::User | Verb::Pass | Verb::Acct => {
-            vec![Access { operation: Operation::Login, target: Target::Nothing }]
+/// One thing, and what is done to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Which.
+    pub name: Name,
+    /// All of these must be allowed.
+    pub operations: &'static [Operation],
+    /// An upload: where the file is there already, it is an overwrite.
+    pub may_replace: bool,
+    /// What must be allowed of everything below it, too…
+    pub(super) below: &'static [Operation],
+    /// …unless it is proven to be a file.
+    pub(super) spares_files: bool,
+    /// Servers read patterns in it.
+    pub(super) is_pattern: bool,
+    /// A directory that is listed: it can be entered to see where it is.
+    pub(super) is_listed: bool,
+}
+
+/// Which thing a command means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    /// None that has a path.
+    Nothing,
+    /// The working directory.
+    Directory,
+    /// What these bytes of the argument name.
+    Words(Vec<u8>),
+    /// Something; the words do not tell what.
+    Hidden,
+}
+
+/// The argument for the server: paths between the other words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Spelling {
+    pub(super) before: Vec<u8>,
+    pub(super) separator: &'static str,
+    pub(super) after: Vec<u8>,
+    pub(super) is_quoted: bool,
+}
+
+/// What came before a command, and counts for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Context<'a> {
+    /// RNFR, or SITE CPFR: the first half of a pair.
+    pub held: Option<&'a Command>,
+    /// REST with another offset than 0.
+    pub is_restarted: bool,
+}
+
+/// A path as policy is asked about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// There is none.
+    Nothing,
+    /// There is one, and nobody can say which.
+    Unresolved(Option<PathError>),
+    /// The working directory, which no word names.
+    Here(CanonicalPath),
+    /// A path that words name.
+    Path(CanonicalPath),
+}
+
+impl Deed {
+    /// What a command does, whether it is allowed or not.
+    pub fn of(command: &Command, context: Context<'_>) -> Self {
+        let argument = command.argument_or_empty();
+        let path = |operations| Self::path(argument, operations);
+        let path_or_directory = |operations| match command.argument() {
+            Some(argument) => Self::path(argument, operations),
+            None => Self::one(Object::new(Name::Directory, operations)),
+        };
+        match command.verb() {
+            Verb::User | Verb::Pass | Verb::Acct => {
+                Self::one(Object::new(Name::Nothing, &[Operation::Login]))
+            }
+            Verb::Retr => path(&[Operation::Download]),
+            Verb::Stor if context.is_restarted => path(&[Operation::Overwrite]),
+            Verb::Stor => {
+                Self::one(Object { may_replace: true, ..Object::named(argument, &[Operation::Upload]) })
+            }
+            Verb::Stou => {
+                // What servers make of an argument is anybody's guess.
+                let problem = command.argument().map(|_| super::answers::unsupported_argument(Verb::Stou));
+                Self { problem, ..Self::one(Object::new(Name::Directory, &[Operation::Upload])) }
+            }
+            Verb::Appe if context.is_restarted => path(&[Operation::Append, Operation::Overwrite]),
+            Verb::Appe => path(&[Operation::Append]),
+            Verb::List | Verb::Nlst => words::listing(command.verb(), argument),
+            Verb::Mlsd => {
+                let mut deed = path_or_directory(&[Operation::List]);
+                deed.objects.iter_mut().for_each(|object| object.is_listed = true);
+                deed
+            }
+            // STAT without a path asks about the session.
+            Verb::Stat if command.argument().is_none() => Self::default(),
+            Verb::Stat => words::listing(Verb::Stat, argument),
+            Verb::Cwd | Verb::Smnt => path(&[Operation::Traverse]),
+            Verb::Cdup => Self::path(b"..", &[Operation::Traverse]),
+            Verb::Mkd => path(&[Operation::Mkdir]),
+            Verb::Rmd => path(&[Operation::Rmdir]),
+            Verb::Rmda => Self::one(Object {
+                below: &[Operation::Delete, Operation::Rmdir],
+                ..Object::named(argument, &[Operation::Rmdir])
+            }),
+            Verb::Dele => path(&[Operation::Delete]),
+            Verb::Rnfr => path(&[Operation::Rename]),
+            Verb::Rnto => {
+                let half = |command: &Command| Object {
+                    below: &[Operation::Rename],
+                    spares_files: true,
+                    ..Object::named(command.argument_or_empty(), &[Operation::Rename])
+                };
+                let objects = context.held.into_iter().chain([command]).map(half).collect();
+                Self { objects, ..Self::default() }
+            }
+            Verb::Size | Verb::Md5 => path(&[Operation::Metadata]),
+            Verb::Mlst | Verb::Avbl | Verb::Dsiz => path_or_directory(&[Operation::Metadata]),
+            Verb::Mdtm => words::dated(argument),
+            Verb::Mfmt | Verb::Mfct | Verb::Mff => words::behind(command.verb(), argument, 1),
+            Verb::Hash
+            | Verb::Xcrc
+            | Verb::Xmd5
+            | Verb::Xsha
+            | Verb::Xsha1
+            | Verb::Xsha256
+            | Verb::Xsha512 => words::checksum(command.verb(), argument),
+            Verb::Mmd5 => words::checksums(argument),
+            Verb::Thmb => words::thumbnail(argument),
+            Verb::Comb => words::combination(argument),
+            Verb::Site => words::site(command, context.held),
+            Verb::Auth
+            | Verb::Pbsz
+            | Verb::Prot
+            | Verb::Ccc
+            | Verb::Adat
+            | Verb::Mic
+            | Verb::Conf
+            | Verb::Enc
+            | Verb::Sscn
+            | Verb::Cpsv
+            | Verb::Host
+            | Verb::Rein
+            | Verb::Quit
+            | Verb::Type
+            | Verb::Mode
+            | Verb::Stru
+            | Verb::Feat
+            | Verb::Opts
+            | Verb::Lang
+            | Verb::Clnt
+            | Verb::Csid
+            | Verb::Pasv
+            | Verb::Epsv
+            | Verb::Lpsv
+            | Verb::Port
+            | Verb::Eprt
+            | Verb::Lprt
+            | Verb::Rest
+            | Verb::Rang
+            | Verb::Allo
+            | Verb::Abor
+            | Verb::Pwd
+            | Verb::Syst
+            | Verb::Help
+            | Verb::Noop => Self::default(),
         }
-        Verb::Retr => one(Operation::Download),
-        Verb::Stor | Verb::Stou => one(Operation::Upload),
-        Verb::Appe => one(Operation::Append),
-        Verb::List | Verb::Nlst | Verb::Mlsd => one(Operation::List),
-        // STAT without a path asks about the session.
-        Verb::Stat => command.argument().map(|_| one(Operation::List)).unwrap_or_default(),
-        Verb::Cwd | Verb::Smnt => one(Operation::Traverse),
-        Verb::Cdup => one(Operation::Traverse),
-        Verb::Mkd => one(Operation::Mkdir),
-        Verb::Rmd | Verb::Rmda => one(Operation::Rmdir),
-        Verb::Dele => one(Operation::Delete),
-        Verb::Rnfr => one(Operation::Rename),
-        Verb::Rnto => rename_from
-            .into_iter()
-            .chain([command])
-            .map(|_| Access { operation: Operation::Rename, target: Target::Unresolved })
-            .collect(),
-        Verb::Size
-        | Verb::Mdtm
-        | Verb::Mlst
-        | Verb::Mfmt
-        | Verb::Mfct
-        | Verb::Mff
-        | Verb::Hash
-        | Verb::Md5
-        | Verb::Mmd5
-        | Verb::Xcrc
-        | Verb::Xmd5
-        | Verb::Xsha
-        | Verb::Xsha1
-        | Verb::Xsha256
-        | Verb::Xsha512
-        | Verb::Avbl
-        | Verb::Dsiz
-        | Verb::Thmb => one(Operation::Metadata),
-        Verb::Comb => one(Operation::Overwrite),
-        Verb::Site => one(Operation::Site),
-        Verb::Auth
-        | Verb::Pbsz
-        | Verb::Prot
-        | Verb::Ccc
-        | Verb::Adat
-        | Verb::Mic
-        | Verb::Conf
-        | Verb::Enc
-        | Verb::Sscn
-        | Verb::Cpsv
-        | Verb::Host
-        | Verb::Rein
-        | Verb::Quit
-        | Verb::Type
-        | Verb::Mode
-        | Verb::Stru
-        | Verb::Feat
-        | Verb::Opts
-        | Verb::Lang
-        | Verb::Clnt
-        | Verb::Csid
-        | Verb::Pasv
-        | Verb::Epsv
-        | Verb::Lpsv
-        | Verb::Port
-        | Verb::Eprt
-        | Verb::Lprt
-        | Verb::Rest
-        | Verb::Rang
-        | Verb::Allo
-        | Verb::Abor
-        | Verb::Pwd
-        | Verb::Syst
-        | Verb::Help
-        | Verb::Noop => Vec::new(),
+    }
+
+    /// What it does, to which path, seen from a directory: for explanations. Of an upload it is the operation for a
+    /// file that is not there yet.
+    pub fn accesses(
+        &self,
+        profile: PathProfile,
+        directory: Option<&CanonicalPath>,
+    ) -> Vec<(Operation, Place)> {
+        let places = self.objects.iter().map(|object| (object, object.name.resolve(profile, directory)));
+        places
+            .flat_map(|(object, place)| {
+                object.operations.iter().map(move |&operation| (operation, place.clone()))
+            })
+            .collect()
+    }
+
+    pub(super) fn one(object: Object) -> Self {
+        Self { objects: vec![object], ..Self::default() }
+    }
+
+    pub(super) fn path(words: &[u8], operations: &'static [Operation]) -> Self {
+        Self::one(Object::named(words, operations))
     }
 }
 
-fn refusal(denial: &Denial) -> Reply {
-    match denial.operation {
-        Some(Operation::Connect | Operation::Login) => Reply::new(530, "Login not allowed."),
-        Some(
-            Operation::Upload
-            | Operation::Overwrite
-            | Operation::Append
-            | Operation::Mkdir
-            | Operation::Rename,
-        ) => Reply::new(553, "Not allowed by policy."),
-        Some(
-            Operation::List
-            | Operation::Download
-            | Operation::Delete
-            | Operation::Rmdir
-            | Operation::Traverse
-            | Operation::Metadata
-            | Operation::Site,
-        )
-        | None => Reply::new(550, "Not allowed by policy."),
+impl Default for Deed {
+    fn default() -> Self {
+        Self { objects: Vec::new(), spelling: Spelling::default(), problem: None }
+    }
+}
+
+impl Object {
+    pub(super) fn new(name: Name, operations: &'static [Operation]) -> Self {
+        Self {
+            name,
+            operations,
+            may_replace: false,
+            below: &[],
+            spares_files: false,
+            is_pattern: false,
+            is_listed: false,
+        }
+    }
+
+    pub(super) fn named(words: &[u8], operations: &'static [Operation]) -> Self {
+        Self::new(Name::Words(words.to_vec()), operations)
+    }
+}
+
+impl Name {
+    /// Which path that is, seen from a directory; `None`: nobody knows in which one.
+    pub(super) fn resolve(&self, profile: PathProfile, directory: Option<&CanonicalPath>) -> Place {
+        match self {
+            Self::Nothing => Place::Nothing,
+            Self::Hidden => Place::Unresolved(None),
+            Self::Directory => {
+                let unknown = || Place::Unresolved(Some(PathError::UnknownDirectory));
+                directory.cloned().map_or_else(unknown, Place::Here)
+            }
+            Self::Words(words) => match CanonicalPath::resolve(profile, directory, words) {
+                Ok(path) => Place::Path(path),
+                Err(error) => Place::Unresolved(Some(error)),
+            },
+        }
+    }
+}
+
+impl Place {
+    /// The path, if there is one and it is known.
+    pub fn path(&self) -> Option<&CanonicalPath> {
+        match self {
+            Self::Here(path) | Self::Path(path) => Some(path),
+            Self::Nothing | Self::Unresolved(_) => None,
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Session {
         {
             return self.answer(Verb::Epsv, reply);
         }
-        if self.permit(command).is_none() {
+        if self.permit(command, now).is_none() {
             return;
         }
         self.begin_setup(ClientData::Leasing(style), self.first_backend_data());
@@ -66,7 +66,7 @@ impl Session {
         if address.port() < LOWEST_PORT {
             return self.refuse(command, answers::low_port(verb));
         }
-        if self.permit(command).is_none() {
+        if self.permit(command, now).is_none() {
             return;
         }
         self.begin_setup(ClientData::Listening, self.first_backend_data());

@@ -6,8 +6,10 @@ use crate::codec::parameter::{self, Parameter};
 use crate::codec::{Command, FeatureSet, Kind, Reply, Verb, address, features};
 
 use super::answers;
+use super::authorize::{Context, Deed};
 use super::client_data::ParseAddress;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
+use super::paths::Then;
 use super::settings::Mode;
 use super::setup::Style;
 use super::{Expecting, Session};
@@ -38,6 +40,10 @@ enum Handler {
     Abor,
     RenameFrom,
     RenameTo,
+    /// CWD and CDUP
+    Change,
+    /// PWD
+    Directory,
     /// One question, one answer.
     Forward,
     /// Known, and refused to everybody.
@@ -76,10 +82,9 @@ fn handler(verb: Verb) -> Handler {
         Verb::Abor => Handler::Abor,
         Verb::Rnfr => Handler::RenameFrom,
         Verb::Rnto => Handler::RenameTo,
-        Verb::Cwd
-        | Verb::Cdup
-        | Verb::Pwd
-        | Verb::Mkd
+        Verb::Cwd | Verb::Cdup => Handler::Change,
+        Verb::Pwd => Handler::Directory,
+        Verb::Mkd
         | Verb::Rmd
         | Verb::Rmda
         | Verb::Dele
@@ -152,6 +157,8 @@ impl Session {
             | Handler::Abor
             | Handler::RenameFrom
             | Handler::RenameTo
+            | Handler::Change
+            | Handler::Directory
             | Handler::Forward => self.refuse(&command, answers::log_in_first()),
         }
     }
@@ -160,10 +167,11 @@ impl Session {
         if self.epsv_only && matches!(command.verb(), Verb::Pasv | Verb::Port | Verb::Eprt) {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
         }
-        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) {
+        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) && !is_second_half(&command) {
             // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
             self.rename_from = None;
         }
+        let Some(command) = self.prepare_view(command, now) else { return };
         match handler(command.verb()) {
             Handler::Auth => self.run_auth(&command),
             Handler::Pbsz => self.run_pbsz(&command),
@@ -175,7 +183,7 @@ impl Session {
             Handler::Host => self.run_host(&command),
             Handler::Quit => self.run_quit(),
             Handler::Feat => {
-                if self.permit(&command).is_some() {
+                if self.permit(&command, now).is_some() {
                     self.send(command, Expecting::Features, now);
                 }
             }
@@ -194,11 +202,21 @@ impl Session {
             Handler::Passive(style) => self.run_passive(style, &command, now),
             Handler::Active(parse) => self.run_active(parse, &command, now),
             Handler::Transfer(direction) => self.run_transfer(command, direction, now),
-            Handler::Rest => self.run_rest(command),
+            Handler::Rest => self.run_rest(command, now),
             Handler::Abor => self.run_abor_at_rest(),
-            Handler::RenameFrom => self.run_rename_from(command),
+            Handler::RenameFrom => self.run_rename_from(command, now),
             Handler::RenameTo => self.run_rename_to(command, now),
-            Handler::Help | Handler::Syst | Handler::Noop | Handler::Stat | Handler::Forward => {
+            Handler::Change if self.view.is_some() => {
+                self.begin_errand(command, None, Then::Enter, now);
+            }
+            Handler::Directory if self.view.is_some() => self.answer_directory(&command, now),
+            Handler::Help
+            | Handler::Syst
+            | Handler::Noop
+            | Handler::Stat
+            | Handler::Change
+            | Handler::Directory
+            | Handler::Forward => {
                 self.forward(command, now);
             }
             Handler::Refused => self.refuse(&command, answers::not_offered(command.verb())),
@@ -212,10 +230,27 @@ impl Session {
 
     /// Asks the backend, if policy allows it.
     pub(super) fn forward(&mut self, command: Command, now: Now) {
-        if self.permit(&command).is_some() {
+        if self.view.is_some() && does_something(&command) {
+            return self.run_on_paths(command, now);
+        }
+        if self.permit(&command, now).is_some() {
             let verb = command.verb();
+            if verb == Verb::Allo {
+                self.announced = parameter::announced_bytes(command.argument_or_empty());
+            }
             self.note_command(&command);
             self.send(command, Expecting::Forwarded(verb), now);
+        }
+    }
+
+    /// A command that does something to files, where it counts to which.
+    fn run_on_paths(&mut self, command: Command, now: Now) {
+        match (command.verb(), command.subcommand().as_deref()) {
+            (Verb::Site, Some("CPFR")) if command.argument().is_some_and(|words| words.contains(&b' ')) => {
+                self.run_rename_from(command, now);
+            }
+            (Verb::Site, Some("CPTO")) => self.run_rename_to(command, now),
+            (_verb, _subcommand) => self.begin_errand(command, None, Then::Forward, now),
         }
     }
 
@@ -290,20 +325,32 @@ impl Session {
     }
 
     /// RNFR is held: sent alone, a second one would leave two servers with two opinions.
-    fn run_rename_from(&mut self, command: Command) {
-        if self.permit(&command).is_some() {
+    fn run_rename_from(&mut self, command: Command, now: Now) {
+        if self.permit(&command, now).is_some() {
+            let (verb, reply) = match command.verb() {
+                Verb::Site => (Verb::Site, Reply::new(350, "Ready for CPTO.")),
+                _rename => (Verb::Rnfr, Reply::new(350, "Ready for RNTO.")),
+            };
             self.rename_from = Some(command);
-            self.answer(Verb::Rnfr, Reply::new(350, "Ready for RNTO."));
+            self.answer(verb, reply);
         }
     }
 
     fn run_rename_to(&mut self, command: Command, now: Now) {
-        if self.rename_from.is_none() {
-            return self.answer(Verb::Rnto, Reply::new(503, "RNFR comes before RNTO."));
+        let held = self.rename_from.take().filter(|held| (held.verb() == Verb::Site) == (command.verb() == Verb::Site));
+        let Some(rename_from) = held else {
+            let reply = match command.verb() {
+                Verb::Site => Reply::new(503, "SITE CPFR comes before SITE CPTO."),
+                _rename => Reply::new(503, "RNFR comes before RNTO."),
+            };
+            return self.answer(command.verb(), reply);
+        };
+        if self.view.is_some() {
+            return self.begin_errand(command, Some(rename_from), Then::Pair, now);
         }
-        let permit = self.permit(&command);
-        let rename_from = self.rename_from.take();
-        if let (Some(_), Some(rename_from)) = (permit, rename_from) {
+        let context = Context { held: Some(&rename_from), is_restarted: false };
+        let items = self.items(&Deed::of(&command, context));
+        if self.permit_items(&command, &items, now).is_some() {
             self.send(rename_from, Expecting::RenameFrom { rename_to: command }, now);
         }
     }
@@ -311,16 +358,22 @@ impl Session {
     pub(super) fn handle_rename_from(&mut self, rename_to: Command, reply: Reply, now: Now) {
         match reply.kind() {
             Kind::Preliminary => self.expect_more(Expecting::RenameFrom { rename_to }, now),
-            Kind::Intermediate => self.send(rename_to, Expecting::Forwarded(Verb::Rnto), now),
-            Kind::TransientFailure | Kind::PermanentFailure => self.answer(Verb::Rnto, reply),
+            Kind::Intermediate => {
+                let verb = rename_to.verb();
+                self.send(rename_to, Expecting::Forwarded(verb), now);
+            }
+            Kind::TransientFailure | Kind::PermanentFailure => self.answer(rename_to.verb(), reply),
             // A rename that is over before it began: nothing was renamed.
-            Kind::Completion => self.answer(Verb::Rnto, Reply::new(550, "The server did not accept RNFR.")),
+            Kind::Completion => {
+                let reply = Reply::new(550, "The server did not accept what is to be moved.");
+                self.answer(rename_to.verb(), reply);
+            }
         }
     }
 
     /// REST is held, and sent right before its transfer command.
-    fn run_rest(&mut self, command: Command) {
-        if self.permit(&command).is_none() {
+    fn run_rest(&mut self, command: Command, now: Now) {
+        if self.permit(&command, now).is_none() {
             return;
         }
         let Some(offset) = parameter::parse_rest(command.argument_or_empty()) else {
@@ -337,4 +390,14 @@ impl Session {
         }
         self.answer(Verb::Abor, Reply::new(226, "No transfer to abort."));
     }
+}
+
+/// SITE CPTO: what SITE CPFR named is held for it.
+fn is_second_half(command: &Command) -> bool {
+    command.verb() == Verb::Site && command.subcommand().as_deref() == Some("CPTO")
+}
+
+/// Whether a command carries operations.
+fn does_something(command: &Command) -> bool {
+    !Deed::of(command, Context::default()).objects.is_empty()
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_policies::Permit;
+use ftpsgate_policies::request::Certificate;
+use ftpsgate_policies::{CanonicalPath, Permit, RuleRef};
 
 use crate::codec::{Command, FeatureSet, Protection, Reply, Verb};
 
@@ -159,8 +160,10 @@ pub struct ControlTls {
     pub version: &'static str,
     /// The suite's name.
     pub suite: String,
-    /// Subject of the client's certificate.
-    pub client_certificate: Option<String>,
+    /// Whether the handshake resumed an earlier session.
+    pub resumed: bool,
+    /// The certificate that the client proved to hold.
+    pub client_certificate: Option<Certificate>,
 }
 
 /// Where a session is to go.
@@ -265,10 +268,48 @@ pub enum Fact {
         verb: Verb,
         /// Its argument, where it is no secret.
         argument: Option<Vec<u8>>,
-        /// The rule, if a rule did.
-        rule: Option<String>,
+        /// The path that it means, where that is known.
+        path: Option<CanonicalPath>,
+        /// The rule, if a rule did, and where it stands.
+        rule: Option<RuleRef>,
         /// With what.
         code: u16,
+    },
+    /// A rule under observation, or a policy, would have decided a command; it did not.
+    Observed {
+        /// Which.
+        verb: Verb,
+        /// Its argument, where it is no secret.
+        argument: Option<Vec<u8>>,
+        /// The path that it means, where that is known.
+        path: Option<CanonicalPath>,
+        /// The rule; `None`: the default.
+        rule: Option<RuleRef>,
+        /// Whether it would have denied.
+        is_denial: bool,
+    },
+    /// Policy refused a connection before anything was said.
+    ConnectionDenied {
+        /// The rule.
+        rule: Option<RuleRef>,
+    },
+    /// A running transfer, or a login, is no longer allowed.
+    Revoked {
+        /// The transfer command; PASS for the login.
+        verb: Verb,
+        /// The path, where that is known.
+        path: Option<CanonicalPath>,
+        /// The rule, if a rule did, and where it stands.
+        rule: Option<RuleRef>,
+        /// With what.
+        code: u16,
+    },
+    /// A directory was not where its name says: event `path.symlink`.
+    SymlinkFollowed {
+        /// Its name.
+        asked: CanonicalPath,
+        /// Where the server went.
+        found: CanonicalPath,
     },
     /// A transfer ended, well or badly; `code` tells.
     TransferFinished(TransferRecord),
@@ -332,6 +373,8 @@ pub enum Violation {
     LowPort,
     /// Upload confirmed before its end.
     EarlyCompletion,
+    /// The backend's working directory is not what it must be.
+    WrongDirectory,
 }
 
 impl Violation {
@@ -349,6 +392,7 @@ impl Violation {
             Self::ImpossibleReply => "backend.impossible_reply",
             Self::LowPort => "backend.low_port",
             Self::EarlyCompletion => "backend.early_completion",
+            Self::WrongDirectory => "backend.wrong_directory",
         }
     }
 }
@@ -382,6 +426,8 @@ pub enum CloseReason {
     BackendViolation(Violation),
     /// After an abort the backend did not come back into step.
     NotResynchronised,
+    /// Policy does not allow it, or no longer.
+    Denied,
     /// The gateway is stopping.
     Draining,
 }
@@ -403,6 +449,7 @@ impl CloseReason {
             Self::BackendTimeout => "backend_timeout",
             Self::BackendViolation(_) => "backend_violation",
             Self::NotResynchronised => "not_resynchronised",
+            Self::Denied => "denied",
             Self::Draining => "draining",
         }
     }

@@ -27,7 +27,7 @@ impl Session {
         self.facts.push_back(Fact::Routed(routed.destination.backend));
         self.subject.user = Some(name);
         self.subject.backend.clone_from(&routed.settings.name);
-        if self.permit(&command).is_none() {
+        if self.permit(&command, now).is_none() {
             return self.forget_user();
         }
         self.credentials = routed.settings.may_renew.then(Box::default);
@@ -51,6 +51,7 @@ impl Session {
 
     /// A command that a fresh login would have to repeat goes to the backend.
     pub(super) fn note_command(&mut self, command: &Command) {
+        self.representation.note_command(command);
         if let Some(credentials) = &mut self.credentials {
             credentials.note_command(command);
         }
@@ -58,6 +59,7 @@ impl Session {
 
     /// The backend answered it.
     pub(super) fn note_reply(&mut self, reply: &Reply) {
+        self.representation.note_reply(reply);
         if let Some(credentials) = &mut self.credentials {
             credentials.note_reply(reply);
         }
@@ -66,7 +68,7 @@ impl Session {
     pub(super) fn run_pass(&mut self, command: Command, now: Now) {
         match self.phase {
             Phase::ExpectPassword => {
-                if self.permit(&command).is_some() {
+                if self.permit(&command, now).is_some() {
                     self.phase = Phase::UpstreamPassword;
                     self.note_command(&command);
                     self.send(command, Expecting::Password, now);
@@ -89,7 +91,7 @@ impl Session {
     pub(super) fn run_acct(&mut self, command: Command, now: Now) {
         match self.phase {
             Phase::ExpectAccount => {
-                if self.permit(&command).is_some() {
+                if self.permit(&command, now).is_some() {
                     self.phase = Phase::UpstreamPassword;
                     self.note_command(&command);
                     self.send(command, Expecting::Password, now);
@@ -147,7 +149,7 @@ impl Session {
             self.note_command(&command);
             return self.send(command, Expecting::Utf8 { login: reply }, now);
         }
-        self.be_ready(reply);
+        self.finish_login(reply, now);
     }
 
     /// Whatever the backend thinks of UTF8, the login stands.
@@ -156,12 +158,18 @@ impl Session {
             Kind::Preliminary => self.expect_more(Expecting::Utf8 { login }, now),
             Kind::Completion | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure => {
                 self.note_reply(&reply);
-                self.be_ready(login);
+                self.finish_login(login, now);
             }
         }
     }
 
-    fn be_ready(&mut self, login: Reply) {
+    fn finish_login(&mut self, login: Reply, now: Now) {
+        if let Some(login) = self.find_home(login, now) {
+            self.be_ready(login);
+        }
+    }
+
+    pub(super) fn be_ready(&mut self, login: Reply) {
         self.phase = Phase::Ready;
         self.timers.clear(Timer::Login);
         self.facts.push_back(Fact::LoggedIn);

@@ -29,9 +29,12 @@ mod client_data;
 mod commands;
 mod connect;
 mod event;
+mod judge;
 mod login;
+mod paths;
 mod queue;
 mod renewal;
+mod review;
 mod route;
 mod security;
 mod settings;
@@ -48,11 +51,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Permit, Subject};
+use ftpsgate_policies::{Policy, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
 use connect::Debts;
+use paths::{Errand, Representation, View};
 use queue::{Entry, Queue};
 use renewal::{Credentials, Renewal};
 use route::Routed;
@@ -61,6 +65,7 @@ use state::{Expecting, Phase};
 use timers::{Timer, Timers};
 use transfer::Transfer;
 
+pub use authorize::{Context, Deed, Name, Object, Place};
 pub use event::*;
 pub use settings::*;
 
@@ -70,6 +75,11 @@ pub struct Session {
     settings: Arc<Settings>,
     client: Client,
     subject: Subject,
+    policy: Arc<Policy>,
+    /// Of that policy: some rule speaks of paths.
+    has_path_rules: bool,
+    /// Of that policy: every directory is walked to.
+    walks_strictly: bool,
     phase: Phase,
     security: Security,
     expecting: Expecting,
@@ -85,9 +95,16 @@ pub struct Session {
     /// What HOST named.
     host: Option<String>,
     transfer: Transfer,
+    /// Where everybody is, if path rules count.
+    view: Option<View>,
+    /// A command under way to be sent.
+    errand: Option<Box<Errand>>,
+    representation: Representation,
+    /// Bytes that ALLO announced for the next upload.
+    announced: Option<u64>,
     /// REST, held until its transfer command.
     restart: Option<Command>,
-    /// RNFR, held until its RNTO.
+    /// RNFR or SITE CPFR, held until its second half.
     rename_from: Option<Command>,
     /// EPSV ALL was said (RFC 2428 §4).
     epsv_only: bool,
@@ -122,6 +139,9 @@ impl Session {
         let mut session = Self {
             client,
             subject,
+            has_path_rules: settings.policy.has_paths(),
+            walks_strictly: settings.policy.denies_below_allowed(),
+            policy: Arc::clone(&settings.policy),
             phase: Phase::ExpectUser,
             security: Security::default(),
             expecting: Expecting::Nothing,
@@ -133,6 +153,10 @@ impl Session {
             renewal: None,
             host: None,
             transfer: Transfer::Idle,
+            view: None,
+            errand: None,
+            representation: Representation::default(),
+            announced: None,
             restart: None,
             rename_from: None,
             epsv_only: false,
@@ -149,7 +173,12 @@ impl Session {
             facts: VecDeque::new(),
             settings,
         };
+        if let Err(denial) = session.judge_connection(now) {
+            session.refuse_connection(denial);
+            return session;
+        }
         session.timers.set(Timer::Login, now.monotonic + session.settings.login_timeout);
+        session.begin_review(now);
         match session.settings.mode {
             Mode::Explicit => {
                 session.phase = Phase::ExpectAuth;
@@ -281,7 +310,7 @@ impl Session {
             return;
         }
         let is_aborted = matches!(self.transfer, Transfer::Aborting(_)) && self.queue.is_empty();
-        if is_aborted || (self.transfer.is_asked_for() && !self.queue.has(Verb::Quit)) {
+        if is_aborted || (self.is_transfer_asked_for() && !self.queue.has(Verb::Quit)) {
             return self.handle_downstream_closed(now);
         }
         self.ended = true;
@@ -318,6 +347,7 @@ impl Session {
                 }
                 Timer::Reply => self.handle_reply_timeout(now),
                 Timer::Grace => self.handle_grace_over(now),
+                Timer::Review => self.handle_review(now),
             }
         }
     }
@@ -344,7 +374,7 @@ impl Session {
 
     /// Runs queued commands as far as they can be run now.
     fn advance(&mut self, now: Now) {
-        if self.transfer.is_asked_for() && self.queue.has(Verb::Abor) {
+        if self.is_transfer_asked_for() && self.queue.has(Verb::Abor) {
             self.abort_for_client(now);
         }
         while !self.is_closed() {
@@ -385,6 +415,11 @@ impl Session {
         self.queue.pop();
         self.answer(verb, Reply::new(code, "Transfer in progress."));
         true
+    }
+
+    /// Whether a transfer command has had no final reply.
+    fn is_transfer_asked_for(&self) -> bool {
+        self.transfer.is_asked_for() || self.has_transfer_errand()
     }
 
     /// Whether the next command may be run.
@@ -444,32 +479,6 @@ impl Session {
         self.reply(reply);
     }
 
-    /// Refuses a command by the listener's rules.
-    fn refuse(&mut self, command: &Command, reply: Reply) {
-        self.deny(command, None, reply);
-    }
-
-    fn deny(&mut self, command: &Command, rule: Option<String>, reply: Reply) {
-        let verb = command.verb();
-        let argument = command.argument().filter(|_| !command.is_secret()).map(<[u8]>::to_vec);
-        self.facts.push_back(Fact::Denied { verb, argument, rule, code: reply.code().value() });
-        self.reply(reply);
-    }
-
-    /// Asks policy; a denial is answered.
-    fn permit(&mut self, command: &Command) -> Option<Permit> {
-        let settings = Arc::clone(&self.settings);
-        let rename_from = self.rename_from.as_ref();
-        match authorize::authorize(&settings.policy, &self.subject, command, rename_from) {
-            Ok(permit) => Some(permit),
-            Err((denial, reply)) => {
-                let rule = denial.rule.map(|rule| rule.name().to_owned());
-                self.deny(command, rule, reply);
-                None
-            }
-        }
-    }
-
     /// The client broke a rule that nobody can go on after. No transfer runs any more.
     fn violate(&mut self, violation: Violation, reply: Option<Reply>) {
         self.facts.push_back(Fact::Violation(violation));
@@ -493,6 +502,7 @@ impl Session {
         self.phase = Phase::Closed;
         self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
+        self.errand = None;
         self.renewal = None;
         self.credentials = None;
         self.queue.clear();

@@ -39,6 +39,8 @@ pub(super) enum Asked {
     Account,
     /// OPTS, TYPE, CWD: the old connection took them, so the new one must.
     Replay,
+    /// PWD, where paths count: it must be where the old one is.
+    Confirmed,
 }
 
 /// What a fresh login takes: secrets and settings that the backend accepted. Wiped when dropped; never shown.
@@ -75,8 +77,8 @@ impl Credentials {
         }
     }
 
-    fn replay(&self, directory: Command) -> VecDeque<Command> {
-        self.options.iter().chain(&self.transfer_type).cloned().chain([directory]).collect()
+    fn replay(&self, directory: Option<Command>) -> VecDeque<Command> {
+        self.options.iter().chain(&self.transfer_type).cloned().chain(directory).collect()
     }
 }
 
@@ -108,8 +110,14 @@ impl Session {
         }
         let upstream = self.upstream_settings();
         let time = upstream.connect_timeout + upstream.reply_timeout;
-        self.renewal = Some(Box::new(Renewal::Directory));
         self.timers.set(Timer::Reply, now.monotonic + time);
+        if let Some(view) = &self.view {
+            // The new connection says itself whether it got there.
+            let directory =
+                view.server_directory().and_then(|path| Command::with(Verb::Cwd, path.as_bytes()));
+            return self.dial_again(directory);
+        }
+        self.renewal = Some(Box::new(Renewal::Directory));
         self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Directory), now);
     }
 
@@ -171,10 +179,14 @@ impl Session {
                 Kind::Preliminary | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure,
             ) => self.refuse_renewal(now),
             (Asked::Replay, Kind::Completion) => self.replay(now),
+            (Asked::Confirmed, _) if self.view.as_ref().is_some_and(|view| view.confirms(&reply)) => {
+                self.complete_renewal(now);
+            }
             (
                 Asked::Replay,
                 Kind::Preliminary | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure,
-            ) => self.fail_renewal(now),
+            )
+            | (Asked::Confirmed, _) => self.fail_renewal(now),
         }
     }
 
@@ -182,10 +194,15 @@ impl Session {
         let directory = path::quoted_path(reply)
             .filter(|path| is_replayable(path))
             .and_then(|path| Command::with(Verb::Cwd, path));
-        let Some((directory, kept)) = directory.zip(self.credentials.as_ref()) else {
-            return self.fail_renewal(now);
-        };
-        self.renewal = Some(Box::new(Renewal::Dial { replay: kept.replay(directory) }));
+        match directory {
+            Some(directory) => self.dial_again(Some(directory)),
+            None => self.fail_renewal(now),
+        }
+    }
+
+    fn dial_again(&mut self, directory: Option<Command>) {
+        let replay = self.credentials.as_ref().map(|kept| kept.replay(directory)).unwrap_or_default();
+        self.renewal = Some(Box::new(Renewal::Dial { replay }));
         self.expecting = Expecting::Connection;
         self.actions.push_back(Action::RenewUpstream);
     }
@@ -211,6 +228,9 @@ impl Session {
         };
         match next {
             Some(command) => self.send(command, Expecting::Renewal(Asked::Replay), now),
+            None if self.view.is_some() => {
+                self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Confirmed), now);
+            }
             None => self.complete_renewal(now),
         }
     }

@@ -1,5 +1,7 @@
 //! AUTH, PBSZ, PROT, CCC and HOST: RFC 2228, 4217, 7151.
 
+use ftpsgate_policies::request::{Tls, TlsVersion};
+
 use crate::codec::parameter::{self, Mechanism, ProtLevel};
 use crate::codec::{Command, Protection, Reply, Verb};
 
@@ -51,6 +53,12 @@ impl Session {
         let is_implicit = self.settings.mode == Mode::Implicit;
         let is_private = is_implicit || self.security.private_at_once;
         self.facts.push_back(Fact::TlsEstablished(tls.clone()));
+        self.subject.tls = Some(Tls {
+            // The gateway speaks no other.
+            version: if tls.version == "1.3" { TlsVersion::V13 } else { TlsVersion::V12 },
+            is_resumed: tls.resumed,
+        });
+        self.subject.certificate.clone_from(&tls.client_certificate);
         self.security = Security {
             tls: Some(tls),
             pbsz: is_private,

@@ -1,11 +1,13 @@
 //! What a session needs to know of the configuration.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ftpsgate_policies::Policy;
+use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::route::{AllowedHost, Route};
+use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{FeatureSet, Protection};
 
@@ -27,8 +29,10 @@ pub struct Settings {
     /// Names of certificates, in lower case: HOST may give them where the client sent no SNI, and names that the
     /// routes ask for.
     pub hosts: Vec<String>,
-    /// Decides every command.
+    /// Decides every command, until `Session::handle_policy_changed`.
     pub policy: Arc<Policy>,
+    /// Tells policy what time it is.
+    pub clock: LocalClock,
     /// From connect to a completed login.
     pub login_timeout: Duration,
     /// Silence outside transfers.
@@ -45,6 +49,35 @@ pub struct Settings {
     pub backends: Vec<Arc<UpstreamSettings>>,
 }
 
+/// Tells the time in a policy's zones. Zones need files, which are somebody else's.
+#[derive(Clone)]
+pub struct LocalClock(Arc<LocalTimes>);
+
+/// From a moment and the names of zones to the time in each, in their order.
+pub type LocalTimes = dyn Fn(SystemTime, &[String]) -> Vec<LocalTime> + Send + Sync;
+
+impl LocalClock {
+    /// One that asks `times`.
+    pub fn new(times: impl Fn(SystemTime, &[String]) -> Vec<LocalTime> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(times))
+    }
+
+    /// One that knows no zone: rules that allow during some hours allow nothing then, rules that deny, deny.
+    pub fn none() -> Self {
+        Self::new(|_, _| Vec::new())
+    }
+
+    pub(super) fn times(&self, moment: SystemTime, zones: &[String]) -> Vec<LocalTime> {
+        (self.0)(moment, zones)
+    }
+}
+
+impl fmt::Debug for LocalClock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LocalClock")
+    }
+}
+
 /// What a session needs to know of one backend.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
@@ -56,6 +89,8 @@ pub struct UpstreamSettings {
     pub protection: Protection,
     /// How data connections to it are made.
     pub data: UpstreamData,
+    /// How it reads paths.
+    pub paths: PathProfile,
     /// The login is kept, so that the session can log in afresh when no TLS ticket is left for a data connection.
     pub may_renew: bool,
     /// Connections that are tried, each to another server, before the client is told that there is none.

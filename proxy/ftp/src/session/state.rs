@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 
 use crate::codec::{Command, Reply, Verb};
 
+use super::paths;
 use super::renewal::Asked;
 
 /// Where a session stands, named for what it expects next.
@@ -80,6 +81,8 @@ pub(super) enum Expecting {
     Eprt,
     /// To a step of a fresh login.
     Renewal(Asked),
+    /// To what is asked for the sake of paths.
+    Paths(paths::Asked),
     /// 1yz, then the final reply, of a transfer command; ABOR's too.
     Transfer,
 }

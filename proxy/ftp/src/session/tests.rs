@@ -4,6 +4,7 @@
 //! action that it does not name fails the test, and so does one that it names and that does not come.
 
 mod harness;
+mod policy;
 
 mod abort;
 mod active_backend;
@@ -18,10 +19,12 @@ mod login;
 mod mainframe;
 mod modes;
 mod passive;
+mod paths;
 mod pipelining;
 mod rename;
 mod renewal;
 mod restart;
 mod route;
 mod security;
+mod revocation;
 mod transfer;

@@ -4,15 +4,20 @@
 //! send no 150 before they are connected). The backend's 150 starts the relay; its last reply is given to the client
 //! only when the data says the same.
 
-use ftpsgate_policies::Permit;
+use std::time::Duration;
+
+use ftpsgate_policies::{CanonicalPath, Permit};
 
 use crate::codec::{Command, Kind, Protection, Reply, Verb};
 
 use super::abort::Abort;
 use super::answers;
+use super::authorize::{Context, Deed};
 use super::event::{
     Action, CloseReason, Direction, Fact, Now, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
 };
+use super::judge::{Findings, Item, Judgement, Refusal};
+use super::paths::Then;
 use super::settings::RequireTls;
 use super::setup::{BackendData, ClientData, Setup};
 use super::timers::Timer;
@@ -45,16 +50,37 @@ pub(super) enum Transfer {
 #[derive(Debug)]
 pub(super) struct Running {
     command: Command,
+    /// The same with the paths that were judged.
+    spelled: Command,
     direction: Direction,
     permit: Permit,
-    started: std::time::Duration,
+    /// For policy to be asked again.
+    items: Vec<Item>,
+    findings: Findings,
+    /// STOU: where the server puts the file, if that counts.
+    unique_in: Option<CanonicalPath>,
+    started: Duration,
     bytes: u64,
     source_ended: bool,
     report: Option<RelayReport>,
     unique_name: Option<Vec<u8>>,
 }
 
+/// What a transfer command became when it was judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) spelled: Command,
+    pub(super) items: Vec<Item>,
+    pub(super) findings: Findings,
+    pub(super) unique_in: Option<CanonicalPath>,
+}
+
 impl Running {
+    /// What is known of the files; what is not was not needed.
+    fn sure_findings(&self) -> Findings {
+        Findings { replaces: Some(self.findings.replaces == Some(true)), ..self.findings }
+    }
+
     /// How the data ended, if any was moved.
     fn end(&self) -> Option<RelayEnd> {
         self.report.as_ref().map(|report| report.end)
@@ -157,15 +183,42 @@ impl Session {
             return self
                 .refuse(&command, Reply::new(521, "Data connections must be private: send PROT P first."));
         }
-        let Some(permit) = self.permit(&command) else {
+        let started = now.monotonic;
+        if self.view.is_some() && self.has_setup() {
+            return self.begin_errand(command, None, Then::Transfer { direction, started }, now);
+        }
+        let context = Context { held: None, is_restarted: self.restart.is_some() };
+        let items = self.items(&Deed::of(&command, context));
+        let Some(permit) = self.permit_items(&command, &items, now) else {
             self.restart = None;
+            self.announced = None;
             return;
         };
+        let judged = Judged { spelled: command.clone(), items, findings: Findings::default(), unique_in: None };
+        self.open_judged(command, judged, direction, started, permit, now);
+    }
+
+    /// Policy allowed a transfer command.
+    pub(super) fn open_judged(
+        &mut self,
+        command: Command,
+        judged: Judged,
+        direction: Direction,
+        started: Duration,
+        permit: Permit,
+        now: Now,
+    ) {
+        let Judged { spelled, items, findings, unique_in } = judged;
+        self.announced = None;
         let running = Running {
             command,
+            spelled,
             direction,
             permit,
-            started: now.monotonic,
+            items,
+            findings,
+            unique_in,
+            started,
             bytes: 0,
             source_ended: false,
             report: None,
@@ -202,7 +255,7 @@ impl Session {
                     self.send(restart, Expecting::Restart, now);
                 }
                 None => {
-                    let command = running.command.clone();
+                    let command = running.spelled.clone();
                     self.transfer = Transfer::Opening { running, client: setup.client };
                     self.send(command, Expecting::Transfer, now);
                 }
@@ -276,6 +329,11 @@ impl Session {
                 if running.command.verb() == Verb::Stou {
                     running.unique_name = unique_name(reply.last_text());
                 }
+                if let Err(refusal) = self.judge_unique_name(&running, now) {
+                    self.record_denial(&running.command, &running.items, &refusal);
+                    self.actions.push_back(Action::CancelRelay);
+                    return self.abort_transfer(running, refusal.reply, now);
+                }
                 let order = RelayOrder {
                     command: running.command.clone(),
                     direction: running.direction,
@@ -288,6 +346,9 @@ impl Session {
                 };
                 self.transfer = Transfer::Relaying { running, held: None };
                 self.expecting = Expecting::Transfer;
+                if self.is_upload_limited(now) {
+                    self.review_upload(now);
+                }
                 self.timers.clear(Timer::Idle);
                 self.reply(reply);
                 self.actions.push_back(Action::StartRelay(order));
@@ -442,8 +503,110 @@ impl Session {
         }
     }
 
+    /// The name that a server chose for a STOU may be one that policy does not allow.
+    fn judge_unique_name(&self, running: &Running, now: Now) -> Result<(), Refusal> {
+        match &running.unique_in {
+            Some(directory) => {
+                let name = running.unique_name.as_deref();
+                self.allows_unique_name(&running.command, directory, name, now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether policy still allows the transfer that runs or waits.
+    pub(super) fn judge_transfer(&self, now: Now) -> Result<(), Refusal> {
+        let running = match &self.transfer {
+            Transfer::Opening { running, .. } | Transfer::Relaying { running, .. } => running,
+            Transfer::Setup(Setup { waiting: Some(running), .. }) => running,
+            Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_) => return Ok(()),
+        };
+        let size = (running.direction == Direction::Upload).then_some(running.bytes);
+        match self.judge(&running.command, &running.items, running.sure_findings(), size, now) {
+            Judgement::Denied(refusal) => Err(refusal),
+            Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
+        }
+    }
+
+    /// Whether an upload runs whose size could come to matter.
+    pub(super) fn is_upload_limited(&self, now: Now) -> bool {
+        match &self.transfer {
+            Transfer::Relaying { running, .. } => {
+                running.direction == Direction::Upload
+                    && self.has_size_limit(&running.command, &running.items, now)
+            }
+            Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Opening { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_) => false,
+        }
+    }
+
+    /// The command and items of the transfer that runs or waits, for the records.
+    pub(super) fn transfer_subject(&self) -> Option<(Verb, Option<CanonicalPath>)> {
+        let running = match &self.transfer {
+            Transfer::Opening { running, .. } | Transfer::Relaying { running, .. } => running,
+            Transfer::Setup(Setup { waiting: Some(running), .. }) => running,
+            Transfer::Idle
+            | Transfer::Setup(_)
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_) => return None,
+        };
+        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
+        Some((running.command.verb(), path))
+    }
+
+    /// A transfer command that was never sent gets its final reply.
+    pub(super) fn finish_unopened(
+        &mut self,
+        command: &Command,
+        direction: Direction,
+        started: Duration,
+        reply: Reply,
+        now: Now,
+    ) {
+        self.record_unopened(command, direction, started, reply.code().value(), now);
+        self.reply(reply);
+    }
+
+    fn record_unopened(
+        &mut self,
+        command: &Command,
+        direction: Direction,
+        started: Duration,
+        code: u16,
+        now: Now,
+    ) {
+        self.facts.push_back(Fact::TransferFinished(TransferRecord {
+            verb: command.verb(),
+            argument: command.argument().map(<[u8]>::to_vec),
+            direction,
+            bytes: 0,
+            duration: now.monotonic.saturating_sub(started),
+            code,
+            end: None,
+            tls: None,
+            upstream_tls: None,
+            unique_name: None,
+        }));
+    }
+
     /// A transfer that will not end by itself, because the session does.
     pub(super) fn fail_transfer(&mut self, now: Now) {
+        if let Some((command, direction, started)) = self.take_transfer_errand() {
+            // The reply that closes the session is its answer.
+            self.record_unopened(&command, direction, started, 421, now);
+        }
         match self.transfer.take() {
             Transfer::Idle | Transfer::Aborting(_) => {}
             // The reply that closes the session is its answer.

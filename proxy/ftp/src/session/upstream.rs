@@ -47,6 +47,7 @@ impl Session {
             Expecting::Port { address } => self.handle_port_reply(address, reply, now),
             Expecting::Eprt => self.handle_eprt_reply(reply, now),
             Expecting::Renewal(asked) => self.handle_renewal_reply(asked, reply, now),
+            Expecting::Paths(asked) => self.handle_paths_reply(asked, reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
         }
         self.advance(now);

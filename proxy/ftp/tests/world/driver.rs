@@ -388,6 +388,7 @@ fn tls() -> ControlTls {
         server_name: None,
         version: "1.3",
         suite: "TLS13_AES_256_GCM_SHA384".into(),
+        resumed: false,
         client_certificate: None,
     }
 }

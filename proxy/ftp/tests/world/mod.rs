@@ -13,11 +13,11 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Destination, Direction, Fact, Mode, Now, RequireTls, Session, Settings,
+    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session, Settings,
     UpstreamData, UpstreamSettings, UpstreamTls,
 };
 use ftpsgate_policies::route::{AllowedHost, Route};
-use ftpsgate_policies::{Glob, Policy};
+use ftpsgate_policies::{Glob, PathProfile, Policy};
 
 use backend::Backend;
 use client::Expected;
@@ -107,6 +107,7 @@ impl World {
                 tls: servers.tls,
                 protection: servers.protection,
                 data: servers.data,
+                paths: PathProfile::Unix,
                 may_renew: servers.may_renew,
                 tries: servers.tries,
                 connect_timeout: Duration::from_secs(20),
@@ -130,6 +131,7 @@ impl World {
             login_attempts: 3,
             hosts: vec!["ftp.example.com".into()],
             policy: Arc::new(Policy::allow_all()),
+            clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
             routes: vec![route],
@@ -466,6 +468,10 @@ impl World {
             | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }
+            | Fact::Observed { .. }
+            | Fact::ConnectionDenied { .. }
+            | Fact::Revoked { .. }
+            | Fact::SymlinkFollowed { .. }
             | Fact::BackendFeatures(_)
             | Fact::EpsvRefused
             | Fact::Violation(_) => {}

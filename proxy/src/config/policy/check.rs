@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ftpsgate_policies::request::{Tls, TlsVersion};
 use ftpsgate_policies::rule::{Action, Origin, Rule};
 use ftpsgate_policies::{Definition, Operation, PathProfile, Policy, RuleRef};
 
@@ -207,6 +208,15 @@ fn warn_of_what_is_never_met(document: &Document, draft: &RuleDraft, surrounding
             &draft.certificates,
             "this rule never matches: no listener asks clients for certificates",
             "write `client_certificates = \"request\"` or \"require\" in the TLS profile, or remove `certificates`",
+        );
+    }
+    let levels = [None, Some(TlsVersion::V12), Some(TlsVersion::V13)];
+    let full = |version: Option<TlsVersion>| version.map(|version| Tls { version, is_resumed: false });
+    if matchers.tls.is_some_and(|tls| !levels.iter().any(|&version| tls.matches(full(version)))) {
+        document.warning(
+            &draft.tls,
+            "this rule never matches: each control connection makes a full handshake",
+            "write a version such as \">=1.2\"; for data connections see `data_resumption` of the TLS profile",
         );
     }
     let is_admission =

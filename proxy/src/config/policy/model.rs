@@ -102,7 +102,7 @@ impl CertificatePart {
                 None => subject.push(part.as_str()),
             }
         }
-        certificate.subject = subject.join(", ");
+        certificate.subject = subject.join(",");
         (!parts.is_empty()).then_some(certificate)
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct RuleDraft {
     pub(super) listeners: Vec<Located<String>>,
     pub(super) backends: Vec<Located<String>>,
     pub(super) certificates: Span,
+    pub(super) tls: Span,
     pub(super) paths: Span,
     pub(super) operations: Span,
     /// `None`: something is wrong with it.
@@ -112,6 +113,7 @@ pub(super) fn rule(table: &Table<'_>) -> RuleDraft {
         listeners,
         backends,
         certificates: table.span_of("certificates"),
+        tls: table.span_of("tls"),
         paths: table.span_of("paths"),
         operations: table.span_of("operations"),
         rule,

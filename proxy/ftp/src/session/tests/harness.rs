@@ -16,12 +16,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_policies::Policy;
+use ftpsgate_policies::request::Certificate;
+use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
     Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, Mode, Now, PortError,
-    RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
+    LocalClock, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
     UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
@@ -53,6 +54,7 @@ impl Scene {
                 login_attempts: 3,
                 hosts: vec!["ftp.example.com".into(), "*.example.net".into()],
                 policy: Arc::new(Policy::allow_all()),
+                clock: LocalClock::none(),
                 login_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
                 routes: Vec::new(),
@@ -64,6 +66,7 @@ impl Scene {
                     tls: UpstreamTls::Off,
                     protection: Protection::Clear,
                     data: UpstreamData::Passive,
+                    paths: PathProfile::Unix,
                     may_renew: false,
                     tries: 1,
                     connect_timeout: Duration::from_secs(5),
@@ -107,6 +110,12 @@ impl Scene {
     pub(super) fn secure_backend(mut self) -> Self {
         self.upstream().tls = UpstreamTls::Implicit;
         self.upstream().protection = Protection::Private;
+        self
+    }
+
+    /// Policy decides.
+    pub(super) fn policy(mut self, policy: Policy) -> Self {
+        self.settings.policy = Arc::new(policy);
         self
     }
 
@@ -209,6 +218,13 @@ impl Wire {
                 self.collect();
             }
         }
+    }
+
+    /// Another policy counts.
+    pub(super) fn change_policy(&mut self, policy: Policy) {
+        let now = self.now();
+        self.session.handle_policy_changed(Arc::new(policy), now);
+        self.collect();
     }
 
     fn now(&self) -> Now {
@@ -462,7 +478,7 @@ fn describe_reply(reply: &Reply) -> String {
 
 fn describe_command(command: &Command) -> String {
     let line = command.encode();
-    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }
 
 fn describe_fact(fact: &Fact) -> String {
@@ -474,10 +490,25 @@ fn describe_fact(fact: &Fact) -> String {
             format!("login failed {user} {code}")
         }
         Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
-        Fact::Denied { verb, argument, code, .. } => {
+        Fact::Denied { verb, argument, code, rule, path: _ } => {
             let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
-            format!("denied {}{} {code}", verb.name(), argument.unwrap_or_default())
+            let rule = rule.as_ref().map(|rule| format!(" by {rule}"));
+            let verb = verb.name();
+            format!("denied {verb}{} {code}{}", argument.unwrap_or_default(), rule.unwrap_or_default())
         }
+        Fact::Observed { verb, rule, is_denial, .. } => {
+            let action = if *is_denial { "denied" } else { "allowed" };
+            let rule = rule.as_ref().map_or("the default", |rule| rule.name());
+            format!("observed {} {action} by {rule}", verb.name())
+        }
+        Fact::ConnectionDenied { rule } => {
+            format!("connection denied by {}", rule.as_ref().map_or("the default", |rule| rule.name()))
+        }
+        Fact::Revoked { verb, rule, code, .. } => {
+            let rule = rule.as_ref().map_or("the default", |rule| rule.name());
+            format!("revoked {} {code} by {rule}", verb.name())
+        }
+        Fact::SymlinkFollowed { asked, found } => format!("symlink {asked} {found}"),
         Fact::TransferFinished(record) => {
             let seconds = record.duration.as_secs();
             let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
@@ -504,7 +535,9 @@ fn tls(name: Option<&str>, subject: Option<&str>) -> ControlTls {
         server_name: name.map(str::to_owned),
         version: "1.3",
         suite: "TLS13_AES_256_GCM_SHA384".into(),
-        client_certificate: subject.map(str::to_owned),
+        resumed: false,
+        client_certificate: subject
+            .map(|subject| Certificate { subject: subject.to_owned(), ..Certificate::default() }),
     }
 }
 

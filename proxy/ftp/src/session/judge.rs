@@ -1,0 +1,405 @@
+//! What policy says of a deed: here a command's objects become paths, and every one of them is asked about.
+//!
+//! Only this file asks policy about commands. A denial is answered and recorded here, too, and what a rule under
+//! observation would have decided is recorded.
+
+use std::sync::Arc;
+
+use ftpsgate_policies::hours::LocalTime;
+use ftpsgate_policies::rule::Action;
+use ftpsgate_policies::{
+    Access, CanonicalPath, Denial, Extent, Observation, Operation, PathProfile, Permit, Policy, Request, Subject,
+    Target,
+};
+
+use crate::codec::{Command, Reply, Verb};
+
+use super::Session;
+use super::authorize::{Context, Deed, Object, Place};
+use super::event::{Fact, Now};
+
+/// An object, and where it is.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) place: Place,
+    /// What stands behind the path and is a pattern to the server.
+    pub(super) pattern: Option<String>,
+    pub(super) operations: &'static [Operation],
+    pub(super) may_replace: bool,
+    pub(super) below: &'static [Operation],
+    pub(super) spares_files: bool,
+    pub(super) is_listed: bool,
+}
+
+/// What the server has said about a command's objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Whether an upload replaces a file.
+    pub(super) replaces: Option<bool>,
+    /// Whether the first object is a file.
+    pub(super) is_file: Option<bool>,
+}
+
+/// What only the server can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Whether an upload replaces a file.
+    Replaces,
+    /// Whether the first object is a file.
+    IsFile,
+}
+
+/// What policy says, once all is known; or what is not.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    Allowed(Permit),
+    Unclear(Doubt),
+    Denied(Refusal),
+}
+
+/// A denial, and how the client is told.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) denial: Denial,
+    pub(super) reply: Reply,
+}
+
+/// What is asked besides the objects.
+struct Question<'a> {
+    policy: &'a Policy,
+    subject: &'a Subject,
+    verb: &'a str,
+    subcommand: Option<&'a str>,
+    size_bytes: Option<u64>,
+    times: &'a [LocalTime],
+}
+
+impl Question<'_> {
+    fn ask(&self, accesses: &[Access<'_>]) -> Result<Permit, Denial> {
+        self.policy.authorize(&self.request(accesses))
+    }
+
+    fn request<'b>(&'b self, accesses: &'b [Access<'b>]) -> Request<'b> {
+        Request {
+            subject: self.subject,
+            verb: self.verb,
+            subcommand: self.subcommand,
+            accesses,
+            size_bytes: self.size_bytes,
+            times: self.times,
+        }
+    }
+
+    /// Whether an operation is allowed on all that may be in a directory.
+    fn holds_below(&self, operation: Operation, directory: &CanonicalPath) -> bool {
+        self.policy.authorize_subtree(&self.request(&[]), operation, directory) == Extent::All
+    }
+}
+
+impl Session {
+    /// The objects of a deed, seen from where the client is.
+    pub(super) fn items(&self, deed: &Deed) -> Vec<Item> {
+        deed.objects.iter().map(|object| self.item(object)).collect()
+    }
+
+    fn item(&self, object: &Object) -> Item {
+        let profile = self.routed.as_ref().map_or(PathProfile::Opaque, |routed| routed.settings.paths);
+        let place = match &self.view {
+            Some(view) => object.name.resolve(profile, view.working_directory()),
+            // Nobody keeps account of directories, for no rule speaks of paths here. A later policy may.
+            None => object.name.resolve(profile, None),
+        };
+        let mut item = Item {
+            place,
+            pattern: None,
+            operations: object.operations,
+            may_replace: object.may_replace,
+            below: object.below,
+            spares_files: object.spares_files,
+            is_listed: object.is_listed,
+        };
+        if let (Place::Path(path), true) = (&item.place, object.is_pattern)
+            && let Some((directory, pattern)) = split_pattern(path)
+        {
+            item.place = Place::Path(directory);
+            item.pattern = Some(pattern);
+            item.below = item.operations;
+            item.is_listed = false;
+        }
+        item
+    }
+
+    /// Asks about a command whose objects are known.
+    pub(super) fn judge(
+        &self,
+        command: &Command,
+        items: &[Item],
+        findings: Findings,
+        size_bytes: Option<u64>,
+        now: Now,
+    ) -> Judgement {
+        let subcommand = command.subcommand();
+        let zones = self.policy.zones();
+        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let mut question = Question {
+            policy: &self.policy,
+            subject: &self.subject,
+            verb: command.verb().name(),
+            subcommand: subcommand.as_deref(),
+            size_bytes,
+            times: &times,
+        };
+        let refuse = |denial, question: &mut Question<'_>, accesses: &[Access<'_>]| {
+            let is_too_large = size_bytes.is_some() && {
+                question.size_bytes = None;
+                question.ask(accesses).is_ok()
+            };
+            Judgement::Denied(Refusal { reply: refusal(&denial, items, is_too_large), denial })
+        };
+        let may_replace = items.iter().any(|item| item.may_replace);
+        let accesses = accesses(items, findings.replaces == Some(true));
+        let permit = match (question.ask(&accesses), may_replace, findings.replaces) {
+            (Ok(permit), true, None) => {
+                let replacing = self::accesses(items, true);
+                match question.ask(&replacing) {
+                    Ok(other) if other.observed() == permit.observed() => permit,
+                    Ok(_) | Err(_) => return Judgement::Unclear(Doubt::Replaces),
+                }
+            }
+            (Err(denial), true, None) => {
+                return match question.ask(&self::accesses(items, true)) {
+                    Ok(_) => Judgement::Unclear(Doubt::Replaces),
+                    Err(_) => refuse(denial, &mut question, &accesses),
+                };
+            }
+            (Ok(permit), _, _) => permit,
+            (Err(denial), _, _) => return refuse(denial, &mut question, &accesses),
+        };
+        for item in items {
+            let Some(path) = item.place.path() else { continue };
+            if !self.has_path_rules {
+                break;
+            }
+            let mixed = item.below.iter().find(|&&operation| !question.holds_below(operation, path));
+            let Some(&operation) = mixed else { continue };
+            match (item.spares_files, findings.is_file) {
+                (true, Some(true)) => {}
+                (true, None) => return Judgement::Unclear(Doubt::IsFile),
+                (true, Some(false)) | (false, _) => {
+                    let denial = Denial {
+                        rule: None,
+                        operation: Some(operation),
+                        reply: None,
+                        observed: permit.observed().to_vec(),
+                    };
+                    let reply = Reply::new(550, "Not allowed by policy for all that is in this directory.");
+                    return Judgement::Denied(Refusal { denial, reply });
+                }
+            }
+        }
+        Judgement::Allowed(permit)
+    }
+
+    /// Asks about one operation on one path, for the sake of a command.
+    pub(super) fn judge_path(
+        &self,
+        command: &Command,
+        operation: &'static [Operation],
+        place: Place,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let item = Item {
+            place,
+            pattern: None,
+            operations: operation,
+            may_replace: false,
+            below: &[],
+            spares_files: false,
+            is_listed: false,
+        };
+        match self.judge(command, &[item], Findings::default(), None, now) {
+            Judgement::Denied(refusal) => Err(refusal),
+            Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
+        }
+    }
+
+    /// Whether a client may connect at all.
+    pub(super) fn judge_connection(&self, now: Now) -> Result<Permit, Denial> {
+        let zones = self.policy.zones();
+        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let accesses = [Access { operation: Operation::Connect, target: Target::Nothing }];
+        let request = Request { times: &times, ..Request::new(&self.subject, "", &accesses) };
+        self.policy.authorize(&request)
+    }
+
+    /// Whether the login would still be allowed.
+    pub(super) fn judge_login(&self, now: Now) -> Result<(), Refusal> {
+        self.judge_path(&Command::bare(Verb::Pass), &[Operation::Login], Place::Nothing, now)
+    }
+
+    /// Asks about a command of which nothing is to be found out; a denial is answered.
+    pub(super) fn permit(&mut self, command: &Command, now: Now) -> Option<Permit> {
+        let context = Context { held: None, is_restarted: self.restart.is_some() };
+        let items = self.items(&Deed::of(command, context));
+        self.permit_items(command, &items, now)
+    }
+
+    pub(super) fn permit_items(&mut self, command: &Command, items: &[Item], now: Now) -> Option<Permit> {
+        let mut findings = Findings::default();
+        loop {
+            match self.judge(command, items, findings, self.announced_bytes(items), now) {
+                Judgement::Allowed(permit) => {
+                    self.observe(command, items, permit.observed());
+                    return Some(permit);
+                }
+                // Nobody can look: what is not known to be harmless is not.
+                Judgement::Unclear(Doubt::Replaces) => findings.replaces = Some(true),
+                Judgement::Unclear(Doubt::IsFile) => findings.is_file = Some(false),
+                Judgement::Denied(refusal) => {
+                    self.deny(command, items, refusal);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Bytes that ALLO announced, where they are for this command.
+    pub(super) fn announced_bytes(&self, items: &[Item]) -> Option<u64> {
+        let is_written = |item: &Item| {
+            item.operations.iter().any(|operation| {
+                matches!(operation, Operation::Upload | Operation::Overwrite | Operation::Append)
+            })
+        };
+        self.announced.filter(|_| items.iter().any(is_written))
+    }
+
+    /// Refuses a command by the listener's rules.
+    pub(super) fn refuse(&mut self, command: &Command, reply: Reply) {
+        let code = reply.code().value();
+        let argument = shown_argument(command);
+        let verb = command.verb();
+        self.facts.push_back(Fact::Denied { verb, argument, path: None, rule: None, code });
+        self.reply(reply);
+    }
+
+    /// Refuses a command by policy.
+    pub(super) fn deny(&mut self, command: &Command, items: &[Item], refusal: Refusal) {
+        self.record_denial(command, items, &refusal);
+        self.reply(refusal.reply);
+    }
+
+    pub(super) fn record_denial(&mut self, command: &Command, items: &[Item], refusal: &Refusal) {
+        self.observe(command, items, &refusal.denial.observed);
+        self.facts.push_back(Fact::Denied {
+            verb: command.verb(),
+            argument: shown_argument(command),
+            path: first_path(items),
+            rule: refusal.denial.rule.clone(),
+            code: refusal.reply.code().value(),
+        });
+    }
+
+    /// Records what would have been decided.
+    pub(super) fn observe(&mut self, command: &Command, items: &[Item], observed: &[Observation]) {
+        for observation in observed {
+            self.facts.push_back(Fact::Observed {
+                verb: command.verb(),
+                argument: shown_argument(command),
+                path: first_path(items),
+                rule: observation.rule.clone(),
+                is_denial: match observation.action {
+                    Action::Allow => false,
+                    Action::Deny => true,
+                },
+            });
+        }
+    }
+
+    /// Whether some upload's size could make a difference.
+    pub(super) fn has_size_limit(&self, command: &Command, items: &[Item], now: Now) -> bool {
+        let findings = Findings { replaces: Some(true), is_file: Some(true) };
+        match self.judge(command, items, findings, Some(u64::MAX), now) {
+            Judgement::Denied(_) => true,
+            Judgement::Allowed(_) | Judgement::Unclear(_) => false,
+        }
+    }
+
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.has_path_rules = policy.has_paths();
+        self.walks_strictly = policy.denies_below_allowed();
+        self.policy = policy;
+    }
+}
+
+fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {
+    let mut accesses = Vec::new();
+    for item in items {
+        let target = match &item.place {
+            Place::Nothing => Target::Nothing,
+            Place::Unresolved(_) => Target::Unresolved,
+            Place::Here(path) | Place::Path(path) => Target::Path(path),
+        };
+        accesses.extend(item.operations.iter().map(|&operation| {
+            let is_replaced = operation == Operation::Upload && item.may_replace && replaces;
+            let operation = if is_replaced { Operation::Overwrite } else { operation };
+            Access { operation, target }
+        }));
+    }
+    accesses
+}
+
+/// The deepest directory above the first component that is a pattern, and the rest.
+fn split_pattern(path: &CanonicalPath) -> Option<(CanonicalPath, String)> {
+    let is_pattern = |component: &str| component.contains(['*', '?', '[', '{']);
+    let depth = path.components().position(is_pattern)?;
+    let pattern: Vec<&str> = path.components().skip(depth).collect();
+    let mut directory = path.clone();
+    for _ in 0..pattern.len() {
+        directory = directory.parent();
+    }
+    Some((directory, pattern.join("/")))
+}
+
+fn first_path(items: &[Item]) -> Option<CanonicalPath> {
+    items.iter().find_map(|item| item.place.path()).cloned()
+}
+
+fn shown_argument(command: &Command) -> Option<Vec<u8>> {
+    command.argument().filter(|_| !command.is_secret()).map(<[u8]>::to_vec)
+}
+
+fn refusal(denial: &Denial, items: &[Item], is_too_large: bool) -> Reply {
+    if let Some(reply) = &denial.reply {
+        return Reply::new(reply.code(), reply.text());
+    }
+    if is_too_large {
+        return Reply::new(552, "Larger than policy allows.");
+    }
+    let unresolved = items.iter().find_map(|item| match item.place {
+        Place::Unresolved(error) => error,
+        Place::Nothing | Place::Here(_) | Place::Path(_) => None,
+    });
+    let text = unresolved
+        .map_or_else(|| "Not allowed by policy.".to_owned(), |error| format!("Not allowed: {error}."));
+    match denial.operation {
+        Some(Operation::Connect) => Reply::new(421, "Connections from here are not allowed."),
+        Some(Operation::Login) => Reply::new(530, "Login not allowed."),
+        Some(
+            Operation::Upload
+            | Operation::Overwrite
+            | Operation::Append
+            | Operation::Mkdir
+            | Operation::Rename,
+        ) => Reply::new(553, text),
+        Some(
+            Operation::List
+            | Operation::Download
+            | Operation::Delete
+            | Operation::Rmdir
+            | Operation::Traverse
+            | Operation::Metadata
+            | Operation::Site,
+        )
+        | None => Reply::new(550, text),
+    }
+}

@@ -1,0 +1,193 @@
+//! What a server says of a file before a command: whether it is there, and whether it is a file.
+//!
+//! MLST says both (RFC 3659 §7). Servers without it are asked for SIZE under TYPE I, and have their TYPE restored; a
+//! doubt is never resolved in the client's favour.
+
+use crate::codec::{Command, Kind, Reply, Verb};
+
+use super::super::authorize::Place;
+use super::super::event::{CloseReason, Now};
+use super::super::judge::Doubt;
+use super::super::{Expecting, Session, answers};
+use super::Asked;
+
+/// The TYPE of the session, as the server last accepted it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Representation {
+    accepted: Option<Command>,
+    asked: Option<Command>,
+}
+
+impl Representation {
+    /// A command goes to the server.
+    pub(in super::super) fn note_command(&mut self, command: &Command) {
+        if command.verb() == Verb::Type {
+            self.asked = Some(command.clone());
+        }
+    }
+
+    /// The server answered it.
+    pub(in super::super) fn note_reply(&mut self, reply: &Reply) {
+        if let Some(asked) = self.asked.take()
+            && reply.kind() == Kind::Completion
+        {
+            self.accepted = Some(asked);
+        }
+    }
+
+    fn is_image(&self) -> bool {
+        self.accepted
+            .as_ref()
+            .is_some_and(|command| command.argument_or_empty().eq_ignore_ascii_case(b"I"))
+    }
+
+    /// RFC 959 §5.1: ASCII, where nothing was said.
+    fn restoring(&self) -> Command {
+        let ascii = || Command::with(Verb::Type, "A").expect("one clean line");
+        self.accepted.clone().unwrap_or_else(ascii)
+    }
+}
+
+/// What the server is being asked about a file.
+#[derive(Debug)]
+pub(in super::super) struct Probe {
+    doubt: Doubt,
+    /// What is taken for true so far.
+    answer: bool,
+}
+
+impl Session {
+    /// Asks the server what policy must know.
+    pub(super) fn probe(&mut self, doubt: Doubt, now: Now) {
+        let Some(errand) = &mut self.errand else { return };
+        errand.probe = Some(Probe { doubt, answer: doubt == Doubt::Replaces });
+        if self.view.as_ref().is_some_and(|view| view.lacks_mlst) {
+            return self.probe_size(now);
+        }
+        self.send_probe(Verb::Mlst, Asked::Facts, now);
+    }
+
+    fn doubt(&self) -> Option<Doubt> {
+        Some(self.errand.as_ref()?.probe.as_ref()?.doubt)
+    }
+
+    fn send_probe(&mut self, verb: Verb, asked: Asked, now: Now) {
+        match self.probed_path(verb) {
+            Some(command) => self.send(command, Expecting::Paths(asked), now),
+            None => self.settle_probe(now),
+        }
+    }
+
+    fn probed_path(&self, verb: Verb) -> Option<Command> {
+        let errand = self.errand.as_ref()?;
+        let item = match self.doubt()? {
+            Doubt::Replaces => errand.items.iter().find(|item| item.may_replace),
+            Doubt::IsFile => errand.items.first(),
+        };
+        match &item?.place {
+            Place::Path(path) => Command::with(verb, path.as_bytes()),
+            Place::Nothing | Place::Unresolved(_) | Place::Here(_) => None,
+        }
+    }
+
+    pub(super) fn handle_facts(&mut self, reply: &Reply, now: Now) {
+        let Some(doubt) = self.doubt() else { return };
+        let kind = file_type(reply);
+        match (doubt, reply.code().value(), kind) {
+            (Doubt::Replaces, 250, _) => self.resolve_doubt(true, now),
+            (Doubt::IsFile, 250, Some(is_file)) => self.resolve_doubt(is_file, now),
+            (Doubt::Replaces, 550, _) => self.resolve_doubt(false, now),
+            (Doubt::IsFile, 550, _) => self.answer_doubt(reply, now),
+            (_, code, _) => {
+                if let Some(view) = &mut self.view
+                    && matches!(code, 500 | 502 | 202)
+                {
+                    view.lacks_mlst = true;
+                }
+                self.probe_size(now);
+            }
+        }
+    }
+
+    fn probe_size(&mut self, now: Now) {
+        if self.representation.is_image() {
+            return self.send_size(now);
+        }
+        let image = Command::with(Verb::Type, "I").expect("one clean line");
+        self.send(image, Expecting::Paths(Asked::Image), now);
+    }
+
+    fn send_size(&mut self, now: Now) {
+        self.send_probe(Verb::Size, Asked::Size, now);
+    }
+
+    pub(super) fn handle_image(&mut self, reply: &Reply, now: Now) {
+        if reply.kind() == Kind::Completion {
+            self.send_size(now);
+        } else {
+            self.settle_probe(now);
+        }
+    }
+
+    pub(super) fn handle_size(&mut self, reply: &Reply, now: Now) {
+        if let Some(probe) = self.errand.as_mut().and_then(|errand| errand.probe.as_mut()) {
+            probe.answer = match (probe.doubt, reply.code().value()) {
+                (_, 213) => true,
+                (_, 550) => false,
+                // Who cannot say that it is absent may have it; who cannot say that it is a file may have a directory.
+                (Doubt::Replaces, _) => true,
+                (Doubt::IsFile, _) => false,
+            };
+        }
+        if self.representation.is_image() {
+            return self.settle_probe(now);
+        }
+        let restoring = self.representation.restoring();
+        self.send(restoring, Expecting::Paths(Asked::Type), now);
+    }
+
+    pub(super) fn handle_type_restored(&mut self, reply: &Reply, now: Now) {
+        if reply.kind() == Kind::Completion {
+            return self.settle_probe(now);
+        }
+        // What the client gets next would be in another form than it believes.
+        self.fail_transfer(now);
+        let reply = answers::closing("The server keeps a TYPE that the client did not ask for");
+        self.close(CloseReason::NotResynchronised, Some(reply));
+    }
+
+    fn settle_probe(&mut self, now: Now) {
+        let Some(errand) = &mut self.errand else { return };
+        let Some(Probe { doubt, answer }) = errand.probe.take() else { return };
+        match doubt {
+            Doubt::Replaces => errand.findings.replaces = Some(answer),
+            Doubt::IsFile => errand.findings.is_file = Some(answer),
+        }
+        self.proceed(now);
+    }
+
+    fn resolve_doubt(&mut self, is_so: bool, now: Now) {
+        if let Some(probe) = self.errand.as_mut().and_then(|errand| errand.probe.as_mut()) {
+            probe.answer = is_so;
+        }
+        self.settle_probe(now);
+    }
+
+    /// There is nothing by that name: the server's own word for it.
+    fn answer_doubt(&mut self, reply: &Reply, now: Now) {
+        self.answer_errand(Reply::new(550, reply.last_text()), now);
+    }
+}
+
+/// Whether the facts in a reply to MLST are those of a file; `None`: they do not say.
+fn file_type(reply: &Reply) -> Option<bool> {
+    let count = reply.lines().count();
+    let line = reply.lines().skip(1).take(count.saturating_sub(2)).next()?;
+    let line = line.strip_prefix(b" ").unwrap_or(line);
+    let facts = line.split(|&byte| byte == b' ').next()?;
+    let kind = facts.split(|&byte| byte == b';').find_map(|fact| {
+        let (name, value) = fact.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"type=").then_some(value)
+    })?;
+    Some(kind.eq_ignore_ascii_case(b"file"))
+}

@@ -1,0 +1,132 @@
+//! What policy allowed may not be allowed any more: by another policy, at another hour, or because an upload has grown.
+//!
+//! A command is always asked about when it comes. Here are the things that last: a connection, a login and a running
+//! transfer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftpsgate_policies::{Denial, Policy};
+
+use crate::codec::{Reply, Verb};
+
+use super::answers;
+use super::event::{Action, CloseReason, Fact, Now};
+use super::judge::Refusal;
+use super::settings::Mode;
+use super::timers::Timer;
+use super::{Phase, Session};
+
+impl Session {
+    /// Another policy counts from the next command on. A running transfer and a login that it does not allow end.
+    pub fn handle_policy_changed(&mut self, policy: Arc<Policy>, now: Now) {
+        if self.is_closed() {
+            return;
+        }
+        let was_strict = self.walks_strictly;
+        self.set_policy(policy);
+        if self.walks_strictly && !was_strict {
+            self.walk_again();
+        }
+        self.timers.clear(Timer::Review);
+        self.begin_review(now);
+        self.review(now);
+    }
+
+    /// Sees to it that policy is asked again, where time can change what it says.
+    pub(super) fn begin_review(&mut self, now: Now) {
+        if !self.policy.zones().is_empty() && !self.timers.is_set(Timer::Review) {
+            self.timers.set(Timer::Review, now.monotonic + REVIEW_INTERVAL);
+        }
+    }
+
+    /// The same, where the size of an upload can.
+    pub(super) fn review_upload(&mut self, now: Now) {
+        if !self.timers.is_set(Timer::Review) {
+            self.timers.set(Timer::Review, now.monotonic + REVIEW_INTERVAL);
+        }
+    }
+
+    pub(super) fn handle_review(&mut self, now: Now) {
+        self.begin_review(now);
+        if self.is_upload_limited(now) {
+            self.review_upload(now);
+        }
+        self.review(now);
+    }
+
+    fn review(&mut self, now: Now) {
+        if let Err(refusal) = self.judge_login(now).and_then(|()| self.judge_connection_again(now))
+            && self.is_known()
+        {
+            return self.revoke_login(refusal, now);
+        }
+        if let Err(refusal) = self.judge_transfer(now) {
+            self.revoke_transfer(refusal, now);
+        }
+        self.advance(now);
+    }
+
+    /// Whether somebody has begun to log in, and the login was allowed.
+    fn is_known(&self) -> bool {
+        match self.phase {
+            Phase::ExpectAuth | Phase::Handshake | Phase::ExpectUser | Phase::Closed => false,
+            Phase::ConnectUpstream
+            | Phase::UpstreamUser
+            | Phase::ExpectPassword
+            | Phase::UpstreamPassword
+            | Phase::ExpectAccount
+            | Phase::Ready => true,
+        }
+    }
+
+    fn judge_connection_again(&self, now: Now) -> Result<(), Refusal> {
+        match self.judge_connection(now) {
+            Ok(_) => Ok(()),
+            Err(denial) => Err(Refusal { denial, reply: answers::closing("Not allowed by policy") }),
+        }
+    }
+
+    fn revoke_login(&mut self, refusal: Refusal, now: Now) {
+        self.facts.push_back(Fact::Revoked {
+            verb: Verb::Pass,
+            path: None,
+            rule: refusal.denial.rule,
+            code: 421,
+        });
+        self.fail_transfer(now);
+        let reply = answers::closing("Policy no longer allows this login");
+        self.close(CloseReason::Denied, Some(reply));
+    }
+
+    fn revoke_transfer(&mut self, refusal: Refusal, now: Now) {
+        let Some((verb, path)) = self.transfer_subject() else { return };
+        let code = if refusal.reply.code().value() == 552 { 552 } else { 426 };
+        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
+        let text = match code {
+            552 => "The file is larger than policy allows; transfer aborted.",
+            _revoked => "Policy no longer allows this transfer; transfer aborted.",
+        };
+        self.stop_transfer(Reply::new(code, text), now);
+    }
+
+    /// A connection that is not allowed is told so before anything else; under TLS from the first byte nothing can be
+    /// said.
+    pub(super) fn refuse_connection(&mut self, denial: Denial) {
+        self.facts.push_back(Fact::ConnectionDenied { rule: denial.rule });
+        let reply = match self.settings.mode {
+            Mode::Implicit => None,
+            Mode::Explicit | Mode::Plain => {
+                let own = denial.reply.map(|reply| Reply::new(reply.code(), reply.text()));
+                Some(own.unwrap_or_else(|| answers::closing("Connections from here are not allowed")))
+            }
+        };
+        if let Some(reply) = reply {
+            self.actions.push_back(Action::Reply(reply));
+        }
+        self.close(CloseReason::Denied, None);
+    }
+}
+
+/// Within this time something that is no longer allowed ends.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(1);

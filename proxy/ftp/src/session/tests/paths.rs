@@ -1,0 +1,762 @@
+//! Every line of the algorithm of SECURITY.md, "Paths": fast and strict, allowed, denied, and what servers answer.
+
+use ftpsgate_policies::PathProfile;
+
+use super::harness::{ARM, Scene, Wire};
+use super::policy::policy;
+
+/// Some directory is denied in a tree that is allowed: every directory is walked to.
+const STRICT: &str = "deny * /secret/**\nallow";
+/// One tree is allowed: nothing in it is denied.
+const FAST: &str = "allow * /in/**\ndeny";
+
+/// From the greeting to a login whose home is a directory.
+fn login(home: &str) -> String {
+    format!(
+        "C< 220 ready
+         C> USER anna
+         * connect
+         B connected
+         B< 220 old server
+         B> USER anna
+         B< 331 Password?
+         C< 331 Password?
+         C> PASS hunter2
+         B> PASS hunter2
+         B< 230 Welcome
+         B> PWD
+         B< {home}
+         C< 230 Welcome
+         = logged in"
+    )
+}
+
+fn at(rules: &str, home: &str) -> Wire {
+    of(Scene::plain().policy(policy(rules)), home)
+}
+
+fn of(scene: Scene, home: &str) -> Wire {
+    let mut wire = scene.begin();
+    wire.play(&login(&format!("257 \"{home}\"")));
+    wire
+}
+
+fn strict() -> Wire {
+    at(STRICT, "/home")
+}
+
+fn fast() -> Wire {
+    at(FAST, "/in")
+}
+
+/// A strict session that is armed.
+fn strict_armed() -> Wire {
+    let mut wire = strict();
+    wire.play(ARM);
+    wire
+}
+
+#[test]
+fn login_asks_for_the_directory_before_the_client_hears_of_it() {
+    let mut wire = fast();
+    wire.play("C> PWD\nC< 257 \"/in\" is the current directory.\n= finished PWD 257");
+}
+
+#[test]
+fn without_path_rules_nothing_is_asked() {
+    for rules in ["allow", "deny site\nallow", "deny delete users=bob\nallow"] {
+        let mut wire = Scene::plain().policy(policy(rules)).log_in();
+        wire.play("C> CWD ~/x\nB> CWD ~/x\nB< 250 x\nC< 250 x\nC> PWD\nB> PWD\nB< 257 \"/\"\nC< 257 \"/\"");
+        wire.play(ARM);
+        wire.play("C> LIST -R ../*\nB> LIST -R ../*");
+    }
+}
+
+#[test]
+fn an_opaque_backend_has_no_view() {
+    let mut scene = Scene::plain().policy(policy("deny download /secret/**\nallow"));
+    scene.upstream().paths = PathProfile::Opaque;
+    let mut wire = scene.log_in();
+    wire.play("C> DELE 'A.B'\nB> DELE 'A.B'\nB< 250 x\nC< 250 x");
+    wire.play(ARM);
+    wire.play("C> RETR 'A.B'\nC< 550 …");
+}
+
+#[test]
+fn a_home_that_is_not_canonical_is_unknown_and_unknown_denies() {
+    for home in [
+        "257 /in",
+        "257 \"in\"",
+        "257 \"/in/\"",
+        "257 \"/in/../x\"",
+        "257 \"/in\\xff\"",
+        "257 \"/in\"x\" is it",
+        "257 \"/in\\x01\"",
+        "257-\"/in\"\\n257 end",
+        "550 no",
+        "500 what",
+        "200 ok",
+    ] {
+        let mut wire = Scene::plain().policy(policy(FAST)).begin();
+        wire.play(&login(home));
+        wire.play("C> DELE x\nC< 550 Not allowed: the working directory is not known.");
+        wire.play("C> DELE /in/x\nB> DELE /in/x\nB< 250 x\nC< 250 x");
+        wire.play(ARM);
+        wire.play("C> LIST\nC< 550 …");
+    }
+}
+
+#[test]
+fn an_unknown_home_can_be_left_for_a_known_directory() {
+    let mut wire = Scene::plain().policy(policy(FAST)).begin();
+    wire.play(&login("257 \"/in\\xff\""));
+    wire.play("C> CWD /in\nB> CWD /in\nB< 250 x\nB> PWD\nB< 257 \"/in\"\nC< 250 x\nC> DELE x\nB> DELE /in/x");
+    let mut wire = Scene::plain().policy(policy(FAST)).begin();
+    wire.play(&login("550 no"));
+    // It could not say where that is.
+    wire.play("C> CWD /in\nC< 550 …\nC> PWD\nC< 550 …");
+}
+
+#[test]
+fn a_backend_that_is_silent_or_leaves_at_the_first_pwd() {
+    for (event, reason) in [
+        ("B closed", "backend_gone"),
+        ("B< 421 x", "backend_gone"),
+        ("+60s", "login_timeout"),
+        ("B desynchronised", "backend_violation"),
+    ] {
+        let mut wire = Scene::plain().policy(policy(FAST)).begin();
+        let login = login("x");
+        let (login, _) = login.split_once("B< x").unwrap();
+        wire.play(login);
+        wire.play(&format!("{event}\nC< 421 …\n* close\n= closed {reason}"));
+    }
+}
+
+#[test]
+fn cwd_is_absolute_and_confirmed() {
+    let mut wire = fast();
+    wire.play(
+        "C> CWD a/../b//c/.
+         B> CWD /in/b/c
+         B< 250 there
+         B> PWD
+         B< 257 \"/in/b/c\" x
+         C< 250 there
+         = finished CWD 250
+         C> CDUP
+         B> CWD /in/b
+         B< 200 there
+         B> PWD
+         B< 257 \"/in/b\"
+         C< 200 there
+         = finished CDUP 200
+         C> PWD
+         C< 257 \"/in/b\" is the current directory.
+         C> DELE x
+         B> DELE /in/b/x
+         B< 250 gone
+         C< 250 gone",
+    );
+}
+
+#[test]
+fn cwd_that_is_denied_reaches_no_backend() {
+    let mut wire = fast();
+    for command in ["CWD /", "CWD /out", "CWD ../out"] {
+        let allowed = if command == "CWD /" { continue } else { command };
+        wire.play(&format!("C> {allowed}\nC< 550 …\n= denied {allowed} 550"));
+    }
+    let mut wire = strict();
+    wire.play("C> CWD /secret\nC< 550 …\n= denied CWD /secret 550 by deny * /secret/** (rules:1)");
+}
+
+#[test]
+fn cwd_that_fails_leaves_everything_as_it_was() {
+    for refusal in ["550 No such directory", "450 Busy"] {
+        let mut wire = fast();
+        wire.play(&format!("C> CWD x\nB> CWD /in/x\nB< {refusal}\nB> PWD\nB< 257 \"/in\"\nC< {refusal}"));
+        wire.play("C> DELE x\nB> DELE /in/x");
+    }
+    let mut wire = fast();
+    wire.play("C> CWD x\nB> CWD /in/x\nB< 350 hm\nB> PWD\nB< 257 \"/in\"\nC< 550 …");
+}
+
+#[test]
+fn cwd_that_fails_and_yet_moves_ends_the_session() {
+    for directory in ["257 \"/\"", "257 \"/in/x\"", "550 what", "257 \"/in\"x\""] {
+        let mut wire = fast();
+        wire.play(&format!("C> CWD x\nB> CWD /in/x\nB< 550 no\nB> PWD\nB< {directory}\nC< 421 …\n* close"));
+        wire.play("= closed backend_violation");
+    }
+}
+
+#[test]
+fn a_symbolic_link_to_what_is_allowed_is_followed_and_known() {
+    let mut wire = fast();
+    wire.play(
+        "C> CWD link
+         B> CWD /in/link
+         B< 250 x
+         B> PWD
+         B< 257 \"/in/real\"
+         C< 250 x
+         = symlink /in/link /in/real
+         C> PWD
+         C< 257 \"/in/real\" is the current directory.
+         C> DELE ../x
+         B> DELE /in/x",
+    );
+}
+
+#[test]
+fn a_symbolic_link_to_what_is_denied_is_left_at_once() {
+    let mut wire = strict();
+    wire.play(
+        "C> CWD link
+         B> CWD /home/link
+         B< 250 x
+         B> PWD
+         B< 257 \"/secret/x\"
+         B> CWD /home
+         B< 250 x
+         B> PWD
+         B< 257 \"/home\"
+         C< 550 …
+         = denied CWD link 550 by deny * /secret/** (rules:1)
+         C> PWD
+         C< 257 \"/home\" is the current directory.",
+    );
+}
+
+#[test]
+fn a_directory_that_does_not_say_what_it_is_is_left_at_once() {
+    for directory in ["257 \"x\"", "550 no", "257 \"/home/a\"b\"", "257 \"/home/\\xff\"", "257 \"/home/a?b\""] {
+        let mut wire = strict();
+        wire.play(&format!(
+            "C> CWD link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< {directory}\nB> CWD /home\nB< 250 x
+             B> PWD\nB< 257 \"/home\"\nC< 550 …"
+        ));
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_led_back_ends_the_session() {
+    for answers in ["550 no", "250 x\nB> PWD\nB< 257 \"/secret/x\"", "250 x\nB> PWD\nB< 550 no", "331 hm"] {
+        let mut wire = strict();
+        wire.play(&format!(
+            "C> CWD link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< 257 \"/secret/x\"\nB> CWD /home\nB< {answers}
+             C< 421 …\n* close\n= closed backend_violation"
+        ));
+    }
+}
+
+#[test]
+fn a_backend_that_leaves_lies_or_is_silent_in_mid_walk() {
+    let walk = ["C> CWD link\nB> CWD /home/link", "B< 250 x\nB> PWD", "B< 257 \"/secret\"\nB> CWD /home"];
+    let walk = [walk[0], walk[1], walk[2], "B< 250 x\nB> PWD"];
+    for length in 1..=walk.len() {
+        for (event, reason) in [
+            ("B closed", "backend_gone"),
+            ("B< 421 x", "backend_gone"),
+            ("+60s", "backend_timeout"),
+            ("B desynchronised", "backend_violation"),
+            ("C closed", "client_gone"),
+        ] {
+            let mut wire = strict();
+            wire.play(&walk[..length].join("\n"));
+            let reply = if event.starts_with('C') { "" } else { "C< 421 …\n" };
+            wire.play(&format!("{event}\n{reply}* close\n= closed {reason}"));
+        }
+    }
+}
+
+#[test]
+fn a_reply_too_many_ends_the_session() {
+    let mut wire = fast();
+    wire.play("C> CWD x\nB> CWD /in/x\nB< 250 x\nB> PWD\nB< 257 \"/in/x\"\nC< 250 x");
+    wire.play("B< 257 \"/in/x\"\nC< 421 …\n* close\n= closed backend_violation");
+}
+
+#[test]
+fn preliminary_replies_in_a_walk_are_waited_out() {
+    let mut wire = fast();
+    wire.play("C> CWD x\nB> CWD /in/x\nB< 120 hm\nB< 250 x\nB> PWD\nB< 120 hm\nB< 257 \"/in/x\"\nC< 250 x");
+}
+
+#[test]
+fn fast_sends_are_absolute() {
+    for (command, sent) in [
+        ("DELE x", "DELE /in/x"),
+        ("MKD a/./b", "MKD /in/a/b"),
+        ("RMD ../in/x", "RMD /in/x"),
+        ("SIZE x", "SIZE /in/x"),
+        ("MDTM x", "MDTM /in/x"),
+        ("MDTM 20200101000000 x", "MDTM 20200101000000 /in/x"),
+        ("MFMT 20200101000000 x", "MFMT 20200101000000 /in/x"),
+        ("MFF modify=1; x", "MFF modify=1; /in/x"),
+        ("MLST x", "MLST /in/x"),
+        ("MLST", "MLST"),
+        ("HASH x", "HASH /in/x"),
+        ("XCRC x 0 9", "XCRC /in/x 0 9"),
+        ("MMD5 x,y", "MMD5 /in/x, /in/y"),
+        ("THMB JPG 1 2 x", "THMB JPG 1 2 /in/x"),
+        ("COMB x y", "COMB /in/x /in/y"),
+        ("COMB \"x\" \"y z\"", "COMB \"/in/x\" \"/in/y z\""),
+        ("AVBL", "AVBL"),
+        ("STAT -l x", "STAT -l /in/x"),
+        ("SITE CHMOD 644 x", "SITE CHMOD 644 /in/x"),
+        ("SITE UTIME 20200101000000 x", "SITE UTIME 20200101000000 /in/x"),
+        ("SITE SYMLINK x y", "SITE SYMLINK /in/x /in/y"),
+        ("RMDA x", "RMDA /in/x"),
+        ("DELE  x ", "DELE /in/ x "),
+        ("DELE a[1].pdf", "DELE /in/a[1].pdf"),
+        ("DELE ~$doc.docx", "DELE /in/~$doc.docx"),
+        ("DELE C:x", "DELE /in/C:x"),
+    ] {
+        let mut wire = fast();
+        wire.play(&format!("C> {command}\nB> {sent}\nB< 250 done\nC< 250 done"));
+    }
+}
+
+#[test]
+fn fast_transfers_are_absolute() {
+    for (command, sent) in [
+        ("RETR x", "RETR /in/x"),
+        ("STOR x", "STOR /in/x"),
+        ("APPE x", "APPE /in/x"),
+        ("STOU", "STOU"),
+        ("LIST", "LIST"),
+        ("LIST -la", "LIST -la"),
+        ("LIST -la a b", "LIST -la /in/a b"),
+        ("NLST *.txt", "NLST /in/*.txt"),
+        ("MLSD x", "MLSD /in/x"),
+        ("LIST -R", "LIST -R"),
+    ] {
+        let mut wire = fast();
+        wire.play(ARM);
+        wire.play(&format!("C> {command}\nB> {sent}\nB< 550 no\n* discard\nC< 550 no"));
+    }
+}
+
+#[test]
+fn strict_sends_are_names_in_a_confirmed_directory() {
+    let mut wire = strict();
+    wire.play(
+        "C> DELE a/b
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         B> DELE b
+         B< 250 gone
+         C< 250 gone
+         C> DELE /home/a/c
+         B> DELE c
+         B< 250 gone
+         C< 250 gone
+         C> PWD
+         C< 257 \"/home\" is the current directory.
+         C> SIZE d
+         B> CWD /home
+         B< 250 x
+         B> PWD
+         B< 257 \"/home\"
+         B> SIZE d
+         B< 213 1
+         C< 213 1",
+    );
+}
+
+#[test]
+fn strict_sends_are_judged_by_where_links_lead() {
+    let mut wire = strict();
+    wire.play(
+        "C> DELE link/b
+         B> CWD /home/link
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/real\"
+         B> DELE b
+         = symlink /home/link /home/real",
+    );
+    let mut wire = at("deny delete /other/**\nallow", "/home");
+    wire.play(
+        "C> DELE link/b
+         B> CWD /home/link
+         B< 250 x
+         B> PWD
+         B< 257 \"/other\"
+         C< 550 …
+         = denied DELE link/b 550 by deny delete /other/** (rules:1)
+         C> SIZE c
+         B> CWD /home
+         B< 250 x
+         B> PWD
+         B< 257 \"/home\"
+         B> SIZE c",
+    );
+}
+
+#[test]
+fn a_strict_walk_that_fails_is_the_answer() {
+    let mut wire = strict();
+    wire.play("C> DELE a/b\nB> CWD /home/a\nB< 550 No such directory\nB> PWD\nB< 257 \"/home\"\nC< 550 No such directory");
+    let mut wire = strict_armed();
+    wire.play("C> RETR a/b\nB> CWD /home/a\nB< 550 No such directory\nB> PWD\nB< 257 \"/home\"\nC< 550 …");
+    wire.play("= transfer RETR 550 0B 0s none\nC> RETR c\nB> RETR c");
+}
+
+#[test]
+fn names_that_servers_misread_are_sent_with_their_directory() {
+    for name in ["~root", "-l", " x"] {
+        let mut wire = strict();
+        wire.play(&format!("C> DELE ./{name}\nB> DELE /home/{name}"));
+    }
+}
+
+#[test]
+fn strict_listings_enter_the_directory() {
+    let mut wire = strict_armed();
+    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* discard\nC< 550 no");
+    wire.play(ARM);
+    // The client is still where it was.
+    wire.play("C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* discard\nC< 550 no");
+    wire.play(ARM);
+    wire.play(
+        "C> LIST link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> CWD /home\nB< 250 x\nB> PWD
+         B< 257 \"/home\"\nC< 550 …",
+    );
+    wire.play("C> STAT a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> STAT /home/a");
+}
+
+#[test]
+fn a_strict_listing_of_a_file_names_it() {
+    let mut wire = strict_armed();
+    wire.play("C> LIST a/f\nB> CWD /home/a/f\nB< 550 x\nB> PWD\nB< 257 \"/home\"\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST f");
+}
+
+#[test]
+fn a_pattern_and_r_need_all_of_the_directory() {
+    let mut wire = strict_armed();
+    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* discard\nC< 550 x");
+    wire.play(ARM);
+    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* discard\nC< 550 x");
+    for command in ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"] {
+        wire.play(&format!("C> {command}\nC< 550 …"));
+    }
+    // Links between could lead anywhere.
+    wire.play(ARM);
+    wire.play("C> NLST */x\nC< 550 …");
+}
+
+#[test]
+fn options_that_are_not_known_are_refused() {
+    let mut wire = fast();
+    wire.play(ARM);
+    for command in ["LIST -t", "LIST --help", "NLST -la -X", "LIST x -R", "LIST -"] {
+        wire.play(&format!("C> {command}\nC< 501 …"));
+    }
+}
+
+#[test]
+fn rest_comes_right_before_its_transfer() {
+    let mut wire = strict_armed();
+    wire.play(
+        "C> REST 7
+         C< 350 …
+         C> RETR a/b
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         B> REST 7
+         B< 350 x
+         B> RETR b",
+    );
+}
+
+#[test]
+fn an_active_backend_is_told_where_to_dial_after_the_walk() {
+    let mut wire = of(Scene::plain().active_backend().policy(policy(STRICT)), "/home");
+    wire.play(
+        "C> EPSV
+         * lease
+         lease ok
+         C< 229 …
+         C> RETR a/b
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         * lease upstream
+         lease upstream 198.51.100.9:62000
+         B> PORT 198,51,100,9,242,48
+         B< 200 ok
+         B> RETR b",
+    );
+}
+
+#[test]
+fn a_transfer_without_setup_is_not_walked_for() {
+    strict().play("C> RETR a/b\nC< 425 …\nC> RETR /secret/x\nC< 550 …");
+}
+
+#[test]
+fn abor_in_mid_walk() {
+    let mut wire = strict_armed();
+    wire.play(
+        "C> RETR a/b
+         B> CWD /home/a
+         C> ABOR
+         * discard
+         C< 426 Transfer aborted.
+         = transfer RETR 426 0B 0s none
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         C< 226 …
+         C> DELE x
+         B> CWD /home",
+    );
+}
+
+#[test]
+fn commands_wait_for_a_walk() {
+    let mut wire = strict();
+    wire.play("C> DELE a/b\nB> CWD /home/a\nC> NOOP\nC> QUIT\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> DELE b\nB< 250 x\nC< 250 x\nB> NOOP\nB< 200 x\nC< 200 x\nC< 221 …\nB> QUIT\n* close");
+}
+
+#[test]
+fn a_drain_waits_for_a_walk() {
+    let mut wire = strict();
+    wire.play("C> DELE a/b\nB> CWD /home/a\ndrain\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> DELE b\nB< 250 x\nC< 250 x\nC< 421 …\n* close");
+}
+
+#[test]
+fn a_lease_that_expires_in_mid_walk() {
+    let mut wire = strict_armed();
+    wire.play("C> RETR a/b\nB> CWD /home/a\nlease expired\n* discard\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nC< 425 …");
+}
+
+#[test]
+fn a_client_that_closes_in_mid_walk() {
+    let mut wire = strict_armed();
+    wire.play("C> RETR a/b\nB> CWD /home/a\nC ended\n* close\n= transfer RETR 421 0B 0s none\n= closed client_gone");
+}
+
+#[test]
+fn feat_and_parameters_go_as_they_did() {
+    let mut wire = strict();
+    wire.play("C> FEAT\nB> FEAT\nB< 500 x\nC< 211-…");
+    for command in ["TYPE I", "SYST", "OPTS UTF8 ON", "NOOP", "ALLO 9", "SITE HELP"] {
+        wire.play(&format!("C> {command}\nB> {command}\nB< 200 x\nC< 200 x"));
+    }
+}
+
+/// Files that are there may not be replaced.
+const NO_OVERWRITE: &str = "deny overwrite /in/**\nallow * /in/**\ndeny";
+
+#[test]
+fn an_upload_is_an_overwrite_where_mlst_knows_the_file() {
+    let armed = || {
+        let mut wire = at(NO_OVERWRITE, "/in");
+        wire.play(ARM);
+        wire.play("C> STOR x\nB> MLST /in/x");
+        wire
+    };
+    armed().play("B< 250-x\\n type=file; /in/x\\n250 end\nC< 553 …\n= denied STOR x 553 by deny overwrite /in/** (rules:1)");
+    armed().play("B< 550 No such file\nB> STOR x");
+    armed().play("B< 450 Busy\nB> TYPE I");
+}
+
+#[test]
+fn an_upload_is_an_overwrite_where_size_knows_the_file() {
+    let asked = || {
+        let mut wire = at(NO_OVERWRITE, "/in");
+        wire.play(ARM);
+        wire.play("C> STOR x\nB> MLST /in/x\nB< 500 what\nB> TYPE I\nB< 200 x\nB> SIZE /in/x");
+        wire
+    };
+    asked().play("B< 213 9\nB> TYPE A\nB< 200 x\nC< 553 …");
+    asked().play("B< 450 Busy\nB> TYPE A\nB< 200 x\nC< 553 …");
+    let mut wire = asked();
+    wire.play("B< 550 No such file\nB> TYPE A\nB< 200 x\nB> STOR x\nB< 550 x\n* discard\nC< 550 x");
+    wire.play(ARM);
+    // What the server does not know is not asked again.
+    wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x\nC> STOR y\nB> SIZE /in/y\nB< 550 x\nB> STOR y");
+    asked().play("B< 550 No such file\nB> TYPE A\nB< 500 x\nC< 421 …\n* close\n= closed not_resynchronised");
+}
+
+#[test]
+fn a_server_that_refuses_type_i_counts_as_having_the_file() {
+    let mut wire = at(NO_OVERWRITE, "/in");
+    wire.play(ARM);
+    wire.play("C> STOR x\nB> MLST /in/x\nB< 502 what\nB> TYPE I\nB< 504 x\nC< 553 …");
+}
+
+#[test]
+fn nothing_is_probed_where_no_rule_cares() {
+    let mut wire = fast();
+    wire.play(ARM);
+    wire.play("C> STOR x\nB> STOR /in/x");
+    let mut wire = at("deny upload,overwrite /in/**\nallow", "/in");
+    wire.play(ARM);
+    wire.play("C> STOR x\nC< 553 …");
+}
+
+#[test]
+fn appe_and_a_restarted_upload_are_judged_as_what_they_are() {
+    let mut wire = at(NO_OVERWRITE, "/in");
+    wire.play(ARM);
+    wire.play("C> REST 5\nC< 350 …\nC> STOR x\nC< 553 …\nC> REST 5\nC< 350 …\nC> APPE x\nC< 553 …");
+    wire.play("C> APPE x\nB> APPE x");
+    let mut wire = at("deny append\nallow * /in/**\ndeny", "/in");
+    wire.play(ARM);
+    wire.play("C> APPE x\nC< 553 …");
+}
+
+#[test]
+fn a_rename_needs_both_names() {
+    let mut wire = fast();
+    wire.play("C> RNFR a\nC< 350 …\nC> RNTO ../out/b\nC< 553 …\nC> RNTO b\nC< 503 …");
+    wire.play("C> RNFR ../out/a\nC< 553 …\nC> RNTO b\nC< 503 …");
+    wire.play("C> RNFR a\nC< 350 …\nC> RNTO b\nB> RNFR /in/a\nB< 350 x\nB> RNTO /in/b\nB< 250 x\nC< 250 x");
+}
+
+#[test]
+fn a_strict_rename_walks_to_both_names() {
+    let mut wire = strict();
+    wire.play(
+        "C> RNFR a/x
+         C< 350 …
+         C> RNTO b/y
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         B> CWD /home/b
+         B< 250 x
+         B> PWD
+         B< 257 \"/other\"
+         B> RNFR /home/a/x
+         B< 350 x
+         B> RNTO /other/y
+         B< 250 x
+         C< 250 x",
+    );
+}
+
+#[test]
+fn a_directory_with_denied_children_is_not_renamed() {
+    let rules = "deny * /in/x/secret/**\nallow";
+    let renaming = || {
+        let mut wire = at(rules, "/in");
+        wire.play("C> RNFR x\nC< 350 …\nC> RNTO y\nB> MLST /in/x");
+        wire
+    };
+    renaming().play("B< 250-x\\n type=dir;size=1; /in/x\\n250 end\nC< 550 …");
+    renaming().play("B< 250-x\\n size=1;Type=file; /in/x\\n250 end\nB> RNFR /in/x\nB< 350 x\nB> RNTO /in/y");
+    renaming().play("B< 550 No such file\nC< 550 No such file");
+    renaming().play("B< 250-x\\n size=1; /in/x\\n250 end\nB> TYPE I\nB< 200 x\nB> SIZE /in/x\nB< 213 1\nB> TYPE A\nB< 200 x\nB> RNFR /in/x");
+    renaming().play("B< 500 what\nB> TYPE I\nB< 200 x\nB> SIZE /in/x\nB< 550 no plain file\nB> TYPE A\nB< 200 x\nC< 550 …");
+    renaming().play("B< 500 what\nB> TYPE I\nB< 500 x\nC< 550 …");
+}
+
+#[test]
+fn a_renewal_goes_where_the_view_is() {
+    let mut scene = Scene::plain().secure_backend().policy(policy(STRICT));
+    scene.upstream().may_renew = true;
+    let mut wire = scene.begin();
+    wire.play(&login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"));
+    wire.play("C> CWD a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nC< 250 x\ntickets spent");
+    let renewed = "C> EPSV
+         * lease
+         * renew
+         lease ok
+         C< 229 …
+         B connected
+         tickets available
+         B< 220 hello
+         B> PBSZ 0
+         B< 200 ok
+         B> PROT P
+         B< 200 ok
+         B> USER anna
+         B< 331 x
+         B> PASS hunter2
+         B< 230 x
+         B> CWD /home/a
+         B< 250 x
+         B> PWD";
+    wire.play(renewed);
+    wire.play("B< 257 \"/home/a\"\n* keep the new\nB> EPSV\nB< 229 (|||2000|)\n* dial 2000\ndial ok\nC> RETR b\nB> RETR b");
+}
+
+#[test]
+fn a_renewal_that_stands_elsewhere_is_not_used() {
+    let mut scene = Scene::plain().secure_backend().policy(policy(STRICT));
+    scene.upstream().may_renew = true;
+    let mut wire = scene.begin();
+    wire.play(&login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"));
+    wire.play(
+        "tickets spent\nC> EPSV\n* lease\n* renew\nlease ok\nC< 229 …\nB connected\nB< 220 x\nB> PBSZ 0\nB< 200 ok
+         B> PROT P\nB< 200 ok\nB> USER anna\nB< 230 x\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/secret\"
+         * keep the old\n= renewed false\nC> RETR b\n* discard\nC< 425 …",
+    );
+}
+
+#[test]
+fn a_rules_own_reply_is_given() {
+    let mut wire = at("deny delete /in/** reply=450_Later\nallow", "/in");
+    wire.play("C> DELE x\nC< 450 Later\n= denied DELE x 450 by deny delete /in/** reply=450_Later (rules:1)");
+}
+
+#[test]
+fn denials_have_the_codes_of_the_table() {
+    let mut wire = at("deny * /no/**\nallow", "/in");
+    wire.play(ARM);
+    for (command, code) in [
+        ("RETR /no/x", 550),
+        ("LIST /no", 550),
+        ("DELE /no/x", 550),
+        ("CWD /no", 550),
+        ("SIZE /no/x", 550),
+        ("RMD /no/x", 550),
+        ("STOR /no/x", 553),
+        ("APPE /no/x", 553),
+        ("MKD /no/x", 553),
+        ("RNFR /no/x", 553),
+    ] {
+        wire.play(&format!("C> {command}\nC< {code} …\n= denied {command} {code} by deny * /no/** (rules:1)"));
+    }
+}
+
+#[test]
+fn an_announced_size_is_judged() {
+    let mut wire = at("deny upload,overwrite larger=100\nallow * /in/**\ndeny", "/in");
+    wire.play(ARM);
+    wire.play("C> ALLO 101\nB> ALLO 101\nB< 200 x\nC< 200 x\nC> STOR x\nC< 552 …");
+    wire.play("C> ALLO 100\nB> ALLO 100\nB< 200 x\nC< 200 x\nC> STOR x\nB> STOR /in/x");
+    // The announcement was for one upload.
+    let mut wire = at("deny upload,overwrite larger=100\nallow * /in/**\ndeny", "/in");
+    wire.play(ARM);
+    wire.play("C> ALLO 101\nB> ALLO 101\nB< 200 x\nC< 200 x\nC> STOR x\nC< 552 …\nC> STOR x\nB> STOR /in/x");
+}
+
+#[test]
+fn what_is_only_observed_changes_nothing() {
+    let mut wire = at("deny delete /in/** observe\nallow", "/in");
+    wire.play("C> DELE x\nB> DELE /in/x\n= observed DELE denied by deny delete /in/** observe");
+    let scene = Scene::plain().policy(super::policy::observed_policy(STRICT));
+    let mut wire = of(scene, "/home");
+    wire.play("C> CWD /secret\nB> CWD /secret\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nC< 250 x");
+    wire.play("= observed CWD denied by deny * /secret/**\nC> DELE ~/x\nB> DELE ~/x");
+}
+
+#[test]
+fn commands_without_operation_are_judged_by_their_names() {
+    let mut wire = at("deny SYST,PWD,TYPE\ndeny SITE_CHMOD\nallow * /in/**\ndeny", "/in");
+    wire.play("C> SYST\nC< 550 …\nC> PWD\nC< 550 …\nC> TYPE I\nC< 550 …\nC> NOOP\nB> NOOP\nB< 200 x\nC< 200 x");
+    wire.play("C> SITE CHMOD 644 x\nC< 550 …\nC> SITE UTIME 20200101000000 x\nB> SITE UTIME 20200101000000 /in/x");
+}
