@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use globset::{GlobBuilder, GlobMatcher};
 
 /// A pattern for a name: `*` any bytes, `?` one character, `[ab]` one of these, `{a,b}` either.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Glob {
     text: String,
     is_case_blind: bool,
@@ -74,6 +74,14 @@ impl PartialEq for Glob {
 }
 
 impl Eq for Glob {}
+
+/// Without the compiled pattern, which is thousands of lines.
+impl fmt::Debug for Glob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let case = if self.is_case_blind { "any case" } else { "exact case" };
+        write!(formatter, "Glob({:?}, {case})", self.text)
+    }
+}
 
 impl fmt::Display for Glob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

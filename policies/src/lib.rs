@@ -13,6 +13,8 @@
 //! - [`authorize`]: the decision.
 //! - [`explain`]: why it is what it is.
 //! - [`subtree`]: the same for whole directories.
+//! - [`shadow`]: rules that can never decide.
+//! - [`limit`]: how many, how fast, and who is locked out.
 //! - [`route`]: which backend serves a session.
 
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -25,11 +27,13 @@ mod fold;
 mod glob;
 pub mod hours;
 mod index;
+pub mod limit;
 pub mod path;
 pub mod pattern;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod shadow;
 pub mod subtree;
 
 pub use authorize::{Denial, Observation, Permit};

@@ -137,7 +137,7 @@ mod tests {
 
         #[test]
         fn no_path_below_disagrees(
-            policy in model::policy(),
+            policy in prop_oneof![model::policy(), model::sparse_policy()],
             subject in model::subject(),
             directory in model::some_path(),
             below in proptest::collection::vec(model::some_path(), 40),

@@ -33,6 +33,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use self::data::ServerData;
+use socket2::SockRef;
+
 use self::manner::Manner;
 pub use self::record::{Happening, Record, Upload};
 pub use self::session::{Flow, ScriptedSession};
@@ -70,7 +72,7 @@ impl Script {
 
     /// Says this instead of `220 Ready`; lines as they are.
     pub fn greeting(mut self, bytes: &[u8]) -> Self {
-        self.tells_features = bytes.starts_with(b"220") && bytes.ends_with(b"\r\n");
+        self.tells_features = false;
         self.greeting = bytes.to_vec();
         self
     }
@@ -145,7 +147,7 @@ impl fmt::Debug for Script {
 pub struct ScriptedServer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    listening: Option<(TcpListener, JoinHandle<()>)>,
 }
 
 #[derive(Debug)]
@@ -183,7 +185,7 @@ impl ScriptedServer {
             thawed: Condvar::new(),
             sockets: Mutex::default(),
         });
-        let mut server = Self { address: SocketAddr::new(address, 0), shared, thread: None };
+        let mut server = Self { address: SocketAddr::new(address, 0), shared, listening: None };
         server.resume();
         server
     }
@@ -192,9 +194,12 @@ impl ScriptedServer {
     pub fn stop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.kill_sessions();
-        // Wakes `accept`, which then sees that it is to stop.
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
+        if let Some((listener, thread)) = self.listening.take() {
+            // Wakes `accept` also where nobody here could connect, as in a network of its own.
+            let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
+            drop(listener);
+            let _ = thread.join();
+        }
         self.kill_sessions();
     }
 
@@ -208,11 +213,12 @@ impl ScriptedServer {
         self.address = listener.local_addr().expect("a bound socket has an address");
         self.shared.stopping.store(false, Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
+        let handle = listener.try_clone().expect("a descriptor is free");
         let thread = std::thread::Builder::new()
             .name("scripted-server".into())
             .spawn(move || accept(&listener, &shared))
             .expect("a thread can be started");
-        self.thread = Some(thread);
+        self.listening = Some((handle, thread));
     }
 
     /// Says nothing any more, neither to those who come nor to those who are there, as a stopped process does.

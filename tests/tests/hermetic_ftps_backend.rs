@@ -440,7 +440,7 @@ fn a_tls_handshake_that_never_ends_is_ended_in_time() {
     let authority = Authority::new();
     let script = script().on("AUTH", |session, _| {
         session.reply("234 Go on")?;
-        session.stall()
+        session.swallow()
     });
     let keys = "connect_timeout = \"1s\"\nreply_timeout = \"1s\"";
     let scene = Scene::start_secured(script, ScriptTls::explicit(&authority), &authority, keys);

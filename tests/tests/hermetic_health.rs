@@ -84,9 +84,9 @@ fn quick(kind: &str) -> String {
 
 /// The same for a kind that logs in, with the folder of its password file.
 fn quick_login(kind: &str) -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file: PathBuf = folder.path().join("password");
-    std::fs::write(&file, CANARY).unwrap();
+    std::fs::write(&file, CANARY).expect("the folder can be written");
     let keys = format!(
         "connect_timeout = \"1s\"\nreply_timeout = \"1s\"\ncheck = {{ kind = \"{kind}\", user = \"monitor\", \
          password_file = {file:?}, every = \"100ms\", fall = 2, rise = 2 }}\n"
@@ -275,11 +275,14 @@ fn a_data_check_sees_firewalled_data_ports_and_a_greeting_check_does_not() {
     }
     let (here, there) = (Namespace::new(), Namespace::new());
     here.join(&there, "cable", &["10.9.0.1/24"], &["10.9.0.2/24"]);
-    let address = "10.9.0.2".parse().unwrap();
-    let server = there.enter(|| ScriptedServer::start_at(address, Script::new().file("file", b"content")));
+    let script = || Script::new().file("file", b"content");
+    let server = there.enter(|| ScriptedServer::start_at("10.9.0.2".parse().unwrap(), script()));
+    let other = here.enter(|| ScriptedServer::start_at("10.9.0.1".parse().unwrap(), script()));
     let (_folder, data) = quick_login("data");
+    let servers = [server.address(), other.address()].map(|address| format!("\"{address}\""));
     let start = |keys: &str| {
-        let options = GatewayOptions::all_modes(server.address()).backend_keys(keys);
+        let keys = format!("{keys}balance = \"first\"\n");
+        let options = GatewayOptions::all_modes(server.address()).servers(&servers).backend_keys(&keys);
         here.enter(|| Gateway::start(options))
     };
     let name = server.address().to_string();
@@ -287,14 +290,17 @@ fn a_data_check_sees_firewalled_data_ports_and_a_greeting_check_does_not() {
     there.firewall_all_but(server.address().port());
     let gateway = start(&data);
     wait_state(&gateway, &name, "down", 0);
-    here.enter(|| {
-        let mut client = Client::connect(gateway.address("plain"));
-        client.greeting();
-        client.expect("USER anna", 421);
-    });
+    for _ in 0..5 {
+        assert_eq!(here.enter(|| Client::logged_in_plain(&gateway).download("RETR file")), b"content");
+    }
+    assert_eq!((logins(&server), logins(&other)), (0, 5));
     there.open_firewall();
     wait_state(&gateway, &name, "up", 0);
-    assert_eq!(here.enter(|| Client::logged_in_plain(&gateway).download("RETR file")), b"content");
+    wait_until("a session of the server that came back", || {
+        let content = here.enter(|| Client::logged_in_plain(&gateway).download("RETR file"));
+        assert_eq!(content, b"content");
+        logins(&server) > 0
+    });
     drop(gateway);
 
     there.firewall_all_but(server.address().port());
@@ -302,7 +308,11 @@ fn a_data_check_sees_firewalled_data_ports_and_a_greeting_check_does_not() {
     let gateway = start(&quick("greeting"));
     wait_until("five checks", || server.record().sessions() >= before + 5);
     assert!(!is_down(&gateway), "it greets");
-    here.enter(|| Client::logged_in_plain(&gateway).expect("NOOP", 200));
+}
+
+/// How often `anna` came; checks log in as somebody else.
+fn logins(server: &ScriptedServer) -> usize {
+    server.record().commands().iter().filter(|line| *line == "USER anna").count()
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn transfers(scene: &Scene, sent: u16, stored: u16, cell: &str) {
         client.expect_reply(sent);
 
         let mut data = client.begin_transfer_by(mode, "LIST");
-        let list = String::from_utf8(data.read_to_end().0).unwrap();
+        let list = String::from_utf8(data.read_to_end().0).expect("names of ASCII letters");
         assert!(list.contains("new") && list.contains("old"), "{cell} {mode:?}: {list}");
         client.expect_reply(sent);
 
@@ -149,7 +149,7 @@ fn a_server_that_repeats_its_1yz_is_understood() {
     });
     let scene = Scene::start(script);
     let mut client = scene.client();
-    let mut data = client.begin_transfer("RETR old");
+    let mut data = client.begin_transfer_by(DataMode::Epsv, "RETR old");
     assert_eq!(data.read_to_end().0, b"0123456789");
     assert_eq!(client.final_reply().code, 226);
     client.expect("NOOP", 200);

@@ -115,7 +115,9 @@ fn sixty_transfers(kind: ServerKind, tls: ServerTls, version: TlsVersion) {
         assert!(client.download_by(mode, &format!("RETR {name}")) == content, "{kind} {tls:?}: {name}");
         names.insert(name);
         let listed = String::from_utf8(client.download_by(mode, "NLST")).expect("names of ASCII letters");
-        let listed: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
+        // Pure-FTPd lists the folder and the one above it, too.
+        let files = listed.lines().filter(|name| !matches!(*name, "." | ".."));
+        let listed: BTreeSet<String> = files.map(str::to_owned).collect();
         assert_eq!(listed, names, "{kind} {tls:?}");
     }
     client.expect("QUIT", 221);

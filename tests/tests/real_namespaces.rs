@@ -1,7 +1,7 @@
 //! Clients that have only one family of addresses, and servers that have only the other: each in a network of its own,
 //! with the gateway between them. As root only.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ftpsgate_tests::authority::Authority;
 use ftpsgate_tests::client::{Client, DataMode, TlsSetup, TlsVersion};
@@ -26,15 +26,15 @@ impl Networks {
     }
 
     /// Everything that a client can do about data connections, with a backend of each kind.
-    fn play(&self, door: &str, server: IpAddr) {
+    fn play(&self, bind: &str, door: IpAddr, server: IpAddr) {
         for keys in ["", "data = \"active\"\nactive_ports = \"auto:4\""] {
             for is_secured in [false, true] {
-                self.play_one(door, server, keys, is_secured);
+                self.play_one(bind, door, server, keys, is_secured);
             }
         }
     }
 
-    fn play_one(&self, door: &str, server: IpAddr, keys: &str, is_secured: bool) {
+    fn play_one(&self, bind: &str, door: IpAddr, server: IpAddr, keys: &str, is_secured: bool) {
         let authority = Authority::new();
         let (mut script, mut keys) = (Script::new(), keys.to_owned() + "\n");
         if is_secured {
@@ -44,15 +44,17 @@ impl Networks {
             keys += &format!("tls = \"explicit\"\ntls_ca = {:?}\n", authority.root_file());
         }
         let server = self.server.enter(|| ScriptedServer::start_at(server, script));
-        let listener = ListenerOptions::explicit("explicit").bind(door);
+        let listener = ListenerOptions::explicit("explicit").bind(bind);
         let options = GatewayOptions::new(server.address()).listener(listener).backend_keys(&keys);
         let gateway = self.gateway.enter(|| Gateway::start(options));
         self.client.enter(|| {
             assert!(std::net::TcpStream::connect(server.address()).is_err(), "the client sees the server");
             let setup = TlsSetup::new(&gateway, TlsVersion::Tls13);
-            let mut client = Client::logged_in(&gateway, setup);
+            let door = SocketAddr::new(door, gateway.address("explicit").port());
+            let mut client = Client::secured_at(door, setup);
+            client.log_in();
             let sent = content(200_001);
-            for &mode in DataMode::all_of(gateway.address("explicit")) {
+            for &mode in DataMode::all_of(door) {
                 client.upload_by(mode, "STOR file", &sent);
                 assert!(client.download_by(mode, "RETR file") == sent, "{mode:?} {keys}");
                 assert_eq!(client.download_by(mode, "NLST"), b"file\r\n", "{mode:?} {keys}");
@@ -69,7 +71,7 @@ fn ipv6_only_clients_reach_ipv4_only_servers() {
         return;
     }
     let networks = Networks::new(["fd01::2/64", "fd01::1/64"], ["10.9.1.1/24", "10.9.1.2/24"]);
-    networks.play("[fd01::1]:0", "10.9.1.2".parse().unwrap());
+    networks.play("[fd01::1]:0", "fd01::1".parse().unwrap(), "10.9.1.2".parse().unwrap());
 }
 
 #[test]
@@ -78,14 +80,14 @@ fn ipv4_only_clients_reach_ipv6_only_servers() {
         return;
     }
     let networks = Networks::new(["10.9.2.2/24", "10.9.2.1/24"], ["fd02::1/64", "fd02::2/64"]);
-    networks.play("10.9.2.1:0", "fd02::2".parse().unwrap());
+    networks.play("10.9.2.1:0", "10.9.2.1".parse().unwrap(), "fd02::2".parse().unwrap());
 }
 
 #[test]
-fn a_listener_of_both_families_serves_both() {
+fn a_listener_on_every_ipv6_address_tells_and_uses_the_one_that_was_dialled() {
     if !namespaces::prepare() {
         return;
     }
     let networks = Networks::new(["fd03::2/64", "fd03::1/64"], ["10.9.3.1/24", "10.9.3.2/24"]);
-    networks.play("[::]:0", "10.9.3.2".parse().unwrap());
+    networks.play("[::]:0", "fd03::1".parse().unwrap(), "10.9.3.2".parse().unwrap());
 }

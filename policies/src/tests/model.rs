@@ -61,10 +61,60 @@ pub(crate) fn matchers() -> impl Strategy<Value = Matchers> {
     })
 }
 
+/// Rules that ask for two things at most: these often cover one another.
+fn sparse_matchers() -> impl Strategy<Value = Matchers> {
+    (matchers(), 0..12, 0..12).prop_map(|(full, one, other)| {
+        let keeps = |field| field == one || field == other;
+        let mut sparse = Matchers::default();
+        if keeps(0) {
+            sparse.users = full.users;
+        }
+        if keeps(1) {
+            sparse.groups = full.groups;
+        }
+        if keeps(2) {
+            sparse.from = full.from;
+        }
+        if keeps(3) {
+            sparse.certificates = full.certificates;
+        }
+        if keeps(4) {
+            sparse.listeners = full.listeners;
+        }
+        if keeps(5) {
+            sparse.tls = full.tls;
+        }
+        if keeps(6) {
+            sparse.operations = full.operations;
+        }
+        if keeps(7) {
+            sparse.commands = full.commands;
+        }
+        if keeps(8) {
+            sparse.larger_than_bytes = full.larger_than_bytes;
+        }
+        if keeps(9) {
+            sparse.hours = full.hours;
+        }
+        if keeps(10) || keeps(11) {
+            sparse.paths = full.paths;
+        }
+        sparse
+    })
+}
+
+pub(crate) fn sparse_policy() -> impl Strategy<Value = Policy> {
+    policy_of(sparse_matchers())
+}
+
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
+    policy_of(matchers())
+}
+
+fn policy_of(matchers: impl Strategy<Value = Matchers>) -> impl Strategy<Value = Policy> {
     let action = || select(vec![Action::Allow, Action::Deny]);
     let mode = prop_oneof![5 => Just(Mode::Enforce), 1 => Just(Mode::Observe)];
-    let one = (matchers(), action(), mode.clone())
+    let one = (matchers, action(), mode.clone())
         .prop_map(|(matchers, action, mode)| Rule { mode, ..rule(action, matchers) });
     (vec(one, 0..12), action(), mode).prop_map(|(rules, default, mode)| {
         let rules = (1..).zip(rules);
@@ -123,7 +173,7 @@ proptest! {
 
     #[test]
     fn the_explanation_is_the_decision(
-        policy in policy(),
+        policy in prop_oneof![policy(), sparse_policy()],
         subject in subject(),
         accesses in accesses(),
         (verb, subcommand) in select(vec![("STOR", None), ("SITE", Some("chmod")), ("SITE", Some("x")), ("SITE", None), ("NOOP", None)]),

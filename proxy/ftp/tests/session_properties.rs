@@ -4,12 +4,12 @@ mod world;
 
 use std::time::Duration;
 
-use ftpsgate_ftp::codec::LineError;
-use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamData};
+use ftpsgate_ftp::codec::{LineError, Protection};
+use ftpsgate_ftp::session::{CloseReason, Mode, RequireTls, UpstreamData, UpstreamTls};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use world::{Step, World};
+use world::{Servers, Step, World};
 
 fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
     prop_oneof![
@@ -21,8 +21,24 @@ fn listener() -> impl Strategy<Value = (Mode, RequireTls)> {
     ]
 }
 
-fn data() -> impl Strategy<Value = UpstreamData> {
-    prop_oneof![Just(UpstreamData::Passive), Just(UpstreamData::Active)]
+fn servers() -> impl Strategy<Value = Servers> {
+    let tls = prop_oneof![
+        Just((UpstreamTls::Off, Protection::Clear)),
+        Just((UpstreamTls::Explicit, Protection::Clear)),
+        Just((UpstreamTls::Explicit, Protection::Private)),
+        Just((UpstreamTls::Implicit, Protection::Private)),
+    ];
+    let data = prop_oneof![Just(UpstreamData::Passive), Just(UpstreamData::Active)];
+    (tls, data, any::<bool>(), any::<bool>(), 1..4u32).prop_map(
+        |((tls, protection), data, wants_login, may_renew, tries)| Servers {
+            tls,
+            protection,
+            data,
+            wants_login,
+            may_renew,
+            tries,
+        },
+    )
 }
 
 /// How the client of a session that is armed has asked for its data connection.
@@ -38,6 +54,7 @@ fn orderly_step() -> impl Strategy<Value = Step> {
         10 => any::<usize>().prop_map(Step::Answer),
         4 => Just(Step::Pass(Duration::from_millis(700))),
         1 => any::<bool>().prop_map(Step::PartialLine),
+        2 => any::<bool>().prop_map(Step::Tickets),
     ]
 }
 
@@ -60,7 +77,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Depth {
     Greeted,
+    /// A server is being dialled.
+    Connecting,
+    /// It was sent USER.
+    Named,
     LoggedIn,
+    /// No ticket is left, and a data connection is wanted.
+    Renewing,
     Armed,
     Downloading,
     Uploading,
@@ -69,6 +92,9 @@ enum Depth {
 fn depth() -> impl Strategy<Value = Depth> {
     prop_oneof![
         Just(Depth::Greeted),
+        Just(Depth::Connecting),
+        Just(Depth::Named),
+        Just(Depth::Renewing),
         Just(Depth::LoggedIn),
         Just(Depth::Armed),
         Just(Depth::Downloading),
@@ -77,18 +103,34 @@ fn depth() -> impl Strategy<Value = Depth> {
 }
 
 /// A session that got so far with orderly peers.
-fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), data: UpstreamData, setup: &str) -> World {
-    let mut world = World::new(mode, require_tls, data);
-    if depth >= Depth::LoggedIn {
-        let hello: &[&str] = match mode {
-            Mode::Explicit => &["AUTH TLS", "PBSZ 0", "PROT P", "USER anna", "PASS canary"],
-            Mode::Implicit | Mode::Plain => &["USER anna", "PASS canary"],
-        };
+fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Servers, setup: &str) -> World {
+    let mut world = World::new(mode, require_tls, servers);
+    if depth > Depth::Greeted {
         world.finish();
-        for command in hello {
+    }
+    if depth > Depth::Greeted && mode == Mode::Explicit {
+        for command in ["AUTH TLS", "PBSZ 0", "PROT P"] {
             world.say(command);
             world.finish();
         }
+    }
+    if depth > Depth::Greeted {
+        world.say("USER anna");
+    }
+    if depth > Depth::Connecting {
+        while !world.has_named_user() {
+            world.step(&Step::Report(0, 0));
+            world.step(&Step::Answer(0));
+        }
+    }
+    if depth >= Depth::LoggedIn {
+        world.finish();
+        world.say("PASS canary");
+        world.finish();
+    }
+    if depth == Depth::Renewing {
+        world.step(&Step::Tickets(false));
+        world.say("EPSV");
     }
     if depth >= Depth::Armed {
         world.say(setup);
@@ -97,7 +139,12 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), data: Upstrea
         }
     }
     match depth {
-        Depth::Greeted | Depth::LoggedIn | Depth::Armed => {}
+        Depth::Greeted
+        | Depth::Connecting
+        | Depth::Named
+        | Depth::LoggedIn
+        | Depth::Renewing
+        | Depth::Armed => {}
         Depth::Downloading => world.say("RETR a"),
         Depth::Uploading => world.say("STOR a"),
     }
@@ -120,11 +167,11 @@ proptest! {
     fn everything_holds_whatever_happens(
         depth in depth(),
         listener in listener(),
-        data in data(),
+        servers in servers(),
         setup in setup(),
         steps in vec(any_step(), 0..80),
     ) {
-        let mut world = world_at(depth, listener, data, setup);
+        let mut world = world_at(depth, listener, &servers, setup);
         for step in &steps {
             world.step(step);
         }
@@ -140,11 +187,11 @@ proptest! {
     fn orderly_peers_get_every_answer_and_keep_their_session(
         depth in depth(),
         listener in listener(),
-        data in data(),
+        servers in servers(),
         setup in setup(),
         steps in vec(orderly_step(), 0..120),
     ) {
-        let mut world = world_at(depth, listener, data, setup);
+        let mut world = world_at(depth, listener, &servers, setup);
         // Nobody is so slow that a deadline would pass; the wait before an abort's marker does.
         let mut passes = 0;
         for step in &steps {

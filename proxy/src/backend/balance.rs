@@ -22,6 +22,8 @@ pub struct Candidate<'a> {
     pub sessions: usize,
     /// Not known to be down.
     pub is_up: bool,
+    /// No check looks after it: that it is down is only what sessions met with.
+    pub is_unchecked: bool,
     /// It has as many sessions as it may have.
     pub is_full: bool,
     /// It serves only where no other can.
@@ -56,12 +58,12 @@ pub enum Choice {
 
 /// Chooses a server.
 ///
-/// As long as any server is up, one that is down is never chosen, not even when the login has tried all others. Where
-/// none is up a false alarm must not stop the service: they are tried, the one whose last failure is the longest ago
-/// first. A primary that is full is waited for; backups are for primaries that are down or were tried in vain.
+/// A server that its checks found down is never chosen: a client is better told so than led to a server that can list and
+/// send nothing. One that no check looks after has only been met with by sessions; where no server is up, sessions go on
+/// trying such ones, the one whose last failure is the longest ago first. A primary that is full is waited for; backups are for primaries that are down or were tried in vain.
 pub fn choose(balance: Balance, candidates: &mut [Candidate<'_>], key: Key<'_>) -> Choice {
     let is_any_up = candidates.iter().any(|candidate| candidate.is_up);
-    let usable = if is_any_up { usable(candidates) } else { untried(candidates) };
+    let usable = if is_any_up { usable(candidates) } else { unchecked(candidates) };
     if usable.is_empty() {
         return Choice::Nobody;
     }
@@ -95,8 +97,9 @@ fn usable(candidates: &[Candidate<'_>]) -> Vec<usize> {
     if primaries.is_empty() { of(true) } else { primaries }
 }
 
-fn untried(candidates: &[Candidate<'_>]) -> Vec<usize> {
-    let indices = candidates.iter().enumerate().filter(|(_, candidate)| !candidate.is_tried);
+fn unchecked(candidates: &[Candidate<'_>]) -> Vec<usize> {
+    let may_serve = |candidate: &Candidate<'_>| candidate.is_unchecked && !candidate.is_tried;
+    let indices = candidates.iter().enumerate().filter(|(_, candidate)| may_serve(candidate));
     indices.map(|(index, _)| index).collect()
 }
 

@@ -162,11 +162,11 @@ pub(super) async fn read_login(login: &CheckLogin) -> Result<Login, CheckError> 
     Login::new(&login.user, password.as_slice()).ok_or(CheckError::Unsendable("user or password"))
 }
 
-/// A relative path that does not exist is the name of a systemd credential.
+/// A relative path is the name of a systemd credential.
 fn read_password(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
     let file = match credentials {
-        Some(directory) if file.is_relative() && !file.exists() => Path::new(&directory).join(file),
+        Some(directory) if file.is_relative() => Path::new(&directory).join(file),
         Some(_) | None => file.to_owned(),
     };
     if std::fs::metadata(&file)?.len() > PASSWORD_BYTES_MAX {

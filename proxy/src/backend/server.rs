@@ -172,6 +172,7 @@ impl Server {
             share: (u64::from(self.config.weight) * health.share(now, &self.rules)).max(1),
             sessions,
             is_up: health.is_usable(now, &self.rules),
+            is_unchecked: self.rules.rest.is_some(),
             is_full: sessions >= sessions_max,
             is_backup: self.config.backup,
             is_tried,

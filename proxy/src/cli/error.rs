@@ -82,7 +82,10 @@ impl CliError {
         match self {
             Self::Configuration(_)
             | Self::Daemon(DaemonError::Start(
-                StartError::Certificates(_) | StartError::Profile { .. } | StartError::UnknownSocket { .. },
+                StartError::Certificates(_)
+                | StartError::Profile { .. }
+                | StartError::BackendTls { .. }
+                | StartError::UnknownSocket { .. },
             )) => Exit::Configuration,
             Self::Authority(_)
             | Self::Write { .. }

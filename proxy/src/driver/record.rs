@@ -44,6 +44,8 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             info!(user, backend, server, "logged in");
         }
         Fact::LoginFailed { user, code } => {
+            // It lives: it has said so.
+            server.inspect(|server| server.report_success());
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
         }

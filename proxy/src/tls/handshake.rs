@@ -4,10 +4,12 @@
 //! through, may mean an empty upload, so those ends are told apart. Plaintext that came with the
 //! peer's Finished stays inside the connection; whoever takes it reads that first.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use ftpsgate_certs::Refusal;
 use rustix::net::sockopt::set_tcp_quickack;
 use rustls::{ConnectionCommon, ProtocolVersion, SideData};
 use tokio::net::TcpStream;
@@ -27,7 +29,7 @@ pub enum HandshakeError {
     #[error("peer reset the connection during the TLS handshake")]
     Reset,
     /// The peer sent an alert, or something that is not the TLS that we speak.
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", reason(.0))]
     Tls(#[from] rustls::Error),
     /// The handshake took longer than it may.
     #[error("TLS handshake timed out")]
@@ -35,6 +37,14 @@ pub enum HandshakeError {
     /// The socket failed on this machine.
     #[error("socket failed during the TLS handshake: {0}")]
     Io(#[source] io::Error),
+}
+
+/// Why a server's certificate is not believed has words for operators, which rustls would show as a debug form.
+fn reason(error: &rustls::Error) -> &dyn fmt::Display {
+    match Refusal::within(error) {
+        Some(refusal) => refusal,
+        None => error,
+    }
 }
 
 impl HandshakeError {

@@ -248,6 +248,17 @@ impl ScriptedSession {
         Ok(Flow::Close)
     }
 
+    /// Takes whatever comes, of any protocol, until the gateway ends the control connection.
+    ///
+    /// # Errors
+    ///
+    /// The gateway did not end it cleanly.
+    pub fn swallow(&mut self) -> Result<Flow> {
+        let mut buffer = [0; 4096];
+        while self.control.read(&mut buffer)? > 0 {}
+        Ok(Flow::Close)
+    }
+
     /// The next command line, recorded; `None` where the connection ends.
     ///
     /// # Errors

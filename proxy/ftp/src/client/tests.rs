@@ -167,6 +167,15 @@ fn data_connections_are_as_the_plan_protects_them() {
 }
 
 #[test]
+fn pasv_can_be_asked_for() {
+    let mut client = Client::new(Plan::new().download(command("LIST"))).with_pasv();
+    client.handle_bytes(b"220 ready\r\n");
+    let sent = std::iter::from_fn(|| client.poll_action())
+        .find_map(|action| if let Action::Send(command) = action { Some(command) } else { None });
+    assert_eq!(sent, Some(Command::bare(Verb::Pasv)));
+}
+
+#[test]
 fn pasv_follows_an_epsv_that_is_unknown_and_is_remembered() {
     let twice = Plan::new().download(command("NLST")).download(command("MLSD"));
     play(

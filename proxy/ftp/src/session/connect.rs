@@ -36,6 +36,14 @@ impl Session {
         self.expecting = Expecting::Connection;
     }
 
+    /// The session has got its place at a server, which is dialled now: what it waited for room at full servers is none
+    /// of that server's time. A renewal has its own deadline.
+    pub fn handle_upstream_placed(&mut self, now: Now) {
+        if self.phase == Phase::ConnectUpstream && matches!(self.expecting, Expecting::Connection) {
+            self.timers.set(Timer::Reply, now.monotonic + self.upstream_settings().connect_timeout);
+        }
+    }
+
     /// The control connection to a server stands; its 220 is still to come.
     pub fn handle_upstream_connected(&mut self, info: UpstreamInfo) {
         if matches!(self.expecting, Expecting::Connection) {

@@ -500,6 +500,7 @@ impl Session {
             self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));
         }
         self.phase = Phase::Closed;
+        self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
         self.errand = None;
         self.renewal = None;

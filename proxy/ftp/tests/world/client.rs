@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use ftpsgate_ftp::codec::{Command, CommandError, Kind, Reply, Verb};
 use ftpsgate_ftp::session::Direction;
 
-/// The commands; `@` is a word that the backend's answer repeats.
-const COMMANDS: [&str; 56] = [
+/// The commands; `%` is a word that the backend's answer repeats.
+const COMMANDS: [&str; 60] = [
     "AUTH TLS",
     "AUTH SSL",
     "AUTH X",
@@ -16,22 +16,27 @@ const COMMANDS: [&str; 56] = [
     "HOST ftp.example.com",
     "USER anna",
     "USER anna",
+    // Of another backend, and servers that may be asked for or not.
+    "USER berta",
+    "USER carla@ftp.example.org",
+    "USER carla@ftp.example.com",
     "PASS canary",
     "PASS canary",
     "ACCT canary",
     "FEAT",
     "OPTS UTF8 ON",
+    "OPTS MLST type;",
     "SYST",
     "HELP",
     "NOOP",
     "NOOP",
     "STAT",
     "STAT a",
-    "DELE @",
-    "DELE @",
-    "DELE @",
-    "CWD @",
-    "MKD @",
+    "DELE %",
+    "DELE %",
+    "DELE %",
+    "CWD %",
+    "MKD %",
     "TYPE I",
     "MODE Z",
     "EPSV",
@@ -114,9 +119,9 @@ impl Expected {
         self.said += 1;
         let template = COMMANDS[choice % COMMANDS.len()];
         let word = format!("w{}w", self.said);
-        let command = Command::parse(template.replace('@', &word).as_bytes());
+        let command = Command::parse(template.replace('%', &word).as_bytes());
         let verb = command.as_ref().ok().map(Command::verb);
-        let word = template.contains('@').then_some(word);
+        let word = template.contains('%').then_some(word);
         self.lines.push_back(Line { verb, word, has_begun: false });
         command
     }

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ftpsgate_ftp::session::{
-    ControlTls, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamFailure, UpstreamInfo,
+    ControlTls, DataTickets, Direction, Now, PortError, RelayEnd, RelayReport, Session, UpstreamFailure,
+    UpstreamInfo,
 };
 
 use super::backend::Backend;
@@ -14,6 +15,13 @@ pub(super) struct Driver {
     handshake: bool,
     secured: bool,
     connect: bool,
+    /// Connections that were asked for since the session was last sent elsewhere.
+    connects: u32,
+    /// How many there may be.
+    tries: u32,
+    secure_upstream: bool,
+    renewal: Renewal,
+    tickets: Tickets,
     lease: Lease,
     dial: Dial,
     relay: Option<Direction>,
@@ -37,6 +45,23 @@ enum Lease {
     Listening,
 }
 
+/// The second control connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    None,
+    Asked,
+    Reported,
+}
+
+/// Whether data connections can prove where they belong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Tickets {
+    #[default]
+    Available,
+    Spent,
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Dial {
     #[default]
@@ -53,6 +78,8 @@ enum Dial {
 enum Report {
     Handshake,
     Connected,
+    SecuredUpstream,
+    Renewed,
     Leased,
     Dialled,
     UpstreamLeased,
@@ -62,6 +89,9 @@ enum Report {
     LeaseUsed,
     LeaseExpired,
 }
+
+const FAILURES: [UpstreamFailure; 3] =
+    [UpstreamFailure::Unreachable, UpstreamFailure::NoServer, UpstreamFailure::Full];
 
 const ENDS: [RelayEnd; 14] = [
     RelayEnd::Complete,
@@ -81,9 +111,21 @@ const ENDS: [RelayEnd; 14] = [
 ];
 
 impl Driver {
+    /// One that may dial so often for a login.
+    pub(super) fn new(tries: u32) -> Self {
+        Self { tries, ..Self::default() }
+    }
+
+    /// Whether the session was told that a ticket is left.
+    pub(super) fn has_ticket(&self) -> bool {
+        self.tickets == Tickets::Available
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.is_handshaking()
             || self.connect
+            || self.secure_upstream
+            || self.renewal == Renewal::Asked
             || self.lease == Lease::Asked
             || matches!(self.dial, Dial::Asked | Dial::LeaseAsked)
             || self.relay.is_some()
@@ -140,8 +182,35 @@ impl Driver {
         assert!(!std::mem::replace(&mut self.handshake, true), "two handshakes");
     }
 
-    pub(super) fn connect(&mut self) {
-        assert!(!std::mem::replace(&mut self.connect, true), "two connections to the backend");
+    /// A dial that was under way is dropped.
+    pub(super) fn connect(&mut self, is_elsewhere: bool) {
+        self.connects = if is_elsewhere { 1 } else { self.connects + 1 };
+        assert!(self.connects <= self.tries, "{} connections for one login", self.connects);
+        self.connect = true;
+        self.secure_upstream = false;
+    }
+
+    pub(super) fn secure_upstream(&mut self) {
+        assert!(!std::mem::replace(&mut self.secure_upstream, true), "two handshakes with the backend");
+    }
+
+    pub(super) fn renew(&mut self) {
+        assert_eq!(self.renewal, Renewal::None, "two renewals");
+        self.renewal = Renewal::Asked;
+    }
+
+    pub(super) fn settle(&mut self) {
+        assert_ne!(self.renewal, Renewal::None, "there is no renewal");
+        self.renewal = Renewal::None;
+        self.secure_upstream = false;
+    }
+
+    pub(super) fn tell_tickets(&mut self, tickets: Tickets, session: &mut Session) {
+        self.tickets = tickets;
+        session.handle_data_tickets(match tickets {
+            Tickets::Available => DataTickets::Available,
+            Tickets::Spent => DataTickets::Spent,
+        });
     }
 
     pub(super) fn lease(&mut self) {
@@ -206,6 +275,8 @@ impl Driver {
         let mut may = |condition: bool, report| reports.extend(condition.then_some(report));
         may(self.handshake, Report::Handshake);
         may(self.connect, Report::Connected);
+        may(self.secure_upstream, Report::SecuredUpstream);
+        may(self.renewal == Renewal::Asked, Report::Renewed);
         may(self.lease == Lease::Asked, Report::Leased);
         may(self.dial == Dial::Asked, Report::Dialled);
         may(self.dial == Dial::LeaseAsked, Report::UpstreamLeased);
@@ -232,12 +303,39 @@ impl Driver {
             }
             Report::Connected => {
                 self.connect = false;
-                if is_good || backend.is_honest() {
+                let may_fail = !backend.is_honest() || self.connects < self.tries;
+                if is_good || !may_fail {
                     backend.connect();
                     let server = SocketAddr::from(([198, 51, 100, 3], 21));
                     session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
+                } else if backend.is_honest() {
+                    session.handle_upstream_failed(UpstreamFailure::Unreachable, now);
                 } else {
-                    session.handle_upstream_failed(UpstreamFailure::NoServer, now);
+                    session.handle_upstream_failed(FAILURES[how / 8 % FAILURES.len()], now);
+                }
+            }
+            Report::SecuredUpstream => {
+                self.secure_upstream = false;
+                let may_fail =
+                    !backend.is_honest() || self.connects < self.tries || self.renewal == Renewal::Reported;
+                if is_good || !may_fail {
+                    backend.secure();
+                    session.handle_upstream_secured(now);
+                } else {
+                    session.handle_upstream_failed(UpstreamFailure::Unreachable, now);
+                }
+            }
+            Report::Renewed => {
+                self.renewal = Renewal::Reported;
+                if is_good {
+                    backend.connect_beside();
+                    let server = SocketAddr::from(([198, 51, 100, 3], 21));
+                    session.handle_upstream_connected(UpstreamInfo { server, prefer_pasv: how % 3 == 1 });
+                    if how.is_multiple_of(2) {
+                        self.tell_tickets(Tickets::Available, session);
+                    }
+                } else {
+                    session.handle_upstream_failed(FAILURES[how / 8 % FAILURES.len()], now);
                 }
             }
             Report::Leased => {

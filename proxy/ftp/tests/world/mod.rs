@@ -13,14 +13,15 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session, Settings,
-    UpstreamData, UpstreamSettings, UpstreamTls,
+    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session,
+    Settings, UpstreamData, UpstreamSettings, UpstreamTls,
 };
-use ftpsgate_policies::{PathProfile, Policy};
+use ftpsgate_policies::route::{AllowedHost, Route};
+use ftpsgate_policies::{Glob, PathProfile, Policy};
 
 use backend::Backend;
 use client::Expected;
-use driver::Driver;
+use driver::{Driver, Tickets};
 
 /// What happens next. Numbers choose among what is possible at that moment.
 #[derive(Debug, Clone)]
@@ -46,6 +47,20 @@ pub(crate) enum Step {
     Pass(Duration),
     /// The gateway is to stop, soon or now.
     Stop(bool),
+    /// The driver has a ticket left for the backend's data connections, or none.
+    Tickets(bool),
+}
+
+/// How the backends' servers are reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Servers {
+    pub(crate) tls: UpstreamTls,
+    pub(crate) protection: Protection,
+    pub(crate) data: UpstreamData,
+    /// PROT before the login is refused.
+    pub(crate) wants_login: bool,
+    pub(crate) may_renew: bool,
+    pub(crate) tries: u32,
 }
 
 /// The session and all around it.
@@ -66,18 +81,46 @@ pub(crate) struct World {
     long_lines: usize,
     expected: Expected,
     backend: Backend,
+    protection: Protection,
     driver: Driver,
+    /// Of the latest dial.
+    destination: Option<Destination>,
+    /// What the backend was last asked.
+    sent: Option<Verb>,
     transfers_sent: usize,
     transfers_recorded: usize,
     pub(crate) closed_for: Option<CloseReason>,
 }
+
+/// The only server that clients may ask for.
+const ALLOWED_HOST: &str = "ftp.example.org";
 
 /// A secret that only PASS and ACCT may carry, and what it looks like as a list of bytes.
 const CANARY: &str = "canary";
 const CANARY_BYTES: &str = "99, 97, 110, 97, 114, 121";
 
 impl World {
-    pub(crate) fn new(mode: Mode, require_tls: RequireTls, data: UpstreamData) -> Self {
+    pub(crate) fn new(mode: Mode, require_tls: RequireTls, servers: &Servers) -> Self {
+        let backend = |name: &str| {
+            Arc::new(UpstreamSettings {
+                name: name.into(),
+                tls: servers.tls,
+                protection: servers.protection,
+                data: servers.data,
+                paths: PathProfile::Unix,
+                may_renew: servers.may_renew,
+                tries: servers.tries,
+                connect_timeout: Duration::from_secs(20),
+                reply_timeout: Duration::from_secs(60),
+            })
+        };
+        let route = Route {
+            users: vec![Glob::exact_case("berta").expect("a pattern")],
+            rewrite_user: Some("pool".into()),
+            backend: "pooled".into(),
+            ..Route::default()
+        };
+        let allowed = AllowedHost { host: Glob::any_case(ALLOWED_HOST).expect("a pattern"), port: None };
         let features = Reply::multiline(211, "Features:", ["UTF8"], "End");
         let settings = Settings {
             listener: "ftps".into(),
@@ -91,21 +134,11 @@ impl World {
             clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
-            routes: Vec::new(),
+            routes: vec![route],
             default_backend: Some(0),
-            user_at_host: Vec::new(),
+            user_at_host: vec![allowed],
             active: true,
-            backends: vec![Arc::new(UpstreamSettings {
-                name: "legacy".into(),
-                tls: UpstreamTls::Off,
-                protection: Protection::Clear,
-                data,
-                paths: PathProfile::Unix,
-                may_renew: false,
-                tries: 1,
-                connect_timeout: Duration::from_secs(20),
-                reply_timeout: Duration::from_secs(60),
-            })],
+            backends: vec![backend("legacy"), backend("pooled")],
         };
         let client = Client {
             address: IpAddr::from([192, 0, 2, 7]),
@@ -116,7 +149,7 @@ impl World {
             session: Session::new(Arc::new(settings), client, now),
             clock: Duration::ZERO,
             require_tls,
-            data,
+            data: servers.data,
             is_told: false,
             is_secure: false,
             is_closed: false,
@@ -125,8 +158,11 @@ impl World {
             has_ended: false,
             long_lines: 0,
             expected: Expected::default(),
-            backend: Backend::default(),
-            driver: Driver::default(),
+            backend: Backend::new(servers),
+            protection: servers.protection,
+            driver: Driver::new(servers.tries),
+            destination: None,
+            sent: None,
             transfers_sent: 0,
             transfers_recorded: 0,
             closed_for: None,
@@ -176,6 +212,10 @@ impl World {
                     self.session.handle_reply(reply, now);
                 }
             }
+            Step::Tickets(is_left) => {
+                let tickets = if *is_left { Tickets::Available } else { Tickets::Spent };
+                self.driver.tell_tickets(tickets, &mut self.session);
+            }
             Step::BackendFails(how) => self.backend.fail(*how, &mut self.session, now),
             Step::Pass(time) => self.pass(*time),
             Step::Stop(at_once) => {
@@ -193,6 +233,11 @@ impl World {
     /// The client writes this command.
     pub(crate) fn say(&mut self, command: &str) {
         self.step(&Step::Command(client::choice(command)));
+    }
+
+    /// Whether the backend was told who logs in.
+    pub(crate) fn has_named_user(&self) -> bool {
+        self.backend.has_heard_user()
     }
 
     /// Whether bytes move.
@@ -287,30 +332,42 @@ impl World {
                 self.driver.handshake();
             }
             Action::AcceptTls => self.driver.handshake(),
-            Action::ConnectUpstream(_) => {
+            Action::ConnectUpstream(destination) => {
                 self.check_tls();
-                self.driver.connect();
+                self.connect(destination);
             }
+            Action::RenewUpstream => self.driver.renew(),
+            Action::SettleRenewal(keeps_new) => {
+                self.driver.settle();
+                self.backend.settle(keeps_new);
+            }
+            Action::SecureUpstream => self.driver.secure_upstream(),
             Action::SendUpstream(command) => {
                 self.check_tls();
                 assert!(!self.driver.is_handshaking() || command.verb() == Verb::Quit);
                 self.check_told(command.verb());
                 self.transfers_sent += usize::from(client::direction(command.verb()).is_some());
-                self.backend.take(command);
+                let before = self.sent.replace(command.verb());
+                // PASV right after EPSV is the same preparation, begun while there was a ticket.
+                let is_prepared = command.verb() == Verb::Epsv
+                    || (command.verb() == Verb::Pasv && before != Some(Verb::Epsv));
+                if is_prepared {
+                    self.check_ticket();
+                }
+                let destination = self.destination.as_ref().expect("a command has a destination");
+                self.backend.take(command, destination);
             }
             Action::AbortUpstream(command) => self.backend.take_out_of_turn(command),
-            Action::RenewUpstream | Action::SettleRenewal(_) | Action::SecureUpstream => {
-                unreachable!("nothing in these settings asks for it")
-            }
             Action::LeasePort => self.driver.lease(),
             Action::SetClientAddress(address) => self.driver.set_client(address),
             Action::LeaseUpstreamPort => {
                 assert_eq!(self.data, UpstreamData::Active);
+                self.check_ticket();
                 assert!(self.expected.awaits_transfer(), "a port for the backend, and no transfer");
                 self.driver.lease_upstream();
             }
             Action::DialBackendData(port) => self.driver.dial(port),
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => {
+            Action::DiscardData | Action::WithdrawData | Action::CancelRelay | Action::ResetDownload => {
                 self.is_told = false;
                 self.driver.discard();
             }
@@ -319,6 +376,7 @@ impl World {
                     order.protection == Protection::Private || self.require_tls != RequireTls::Data,
                     "data in clear where it must be private"
                 );
+                assert_eq!(order.upstream_protection, self.protection);
                 assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
@@ -328,6 +386,30 @@ impl World {
                 self.driver.discard();
             }
         }
+    }
+
+    /// The first dial of a login, or the next one; never after USER was heard.
+    fn connect(&mut self, destination: Destination) {
+        if let Some(server) = &destination.server {
+            assert_eq!(server.host, ALLOWED_HOST);
+        }
+        assert_eq!(destination.user, backend::user_of(&destination));
+        let is_elsewhere = self
+            .destination
+            .as_ref()
+            .is_none_or(|last| (last.backend, &last.server) != (destination.backend, &destination.server));
+        assert!(is_elsewhere || !self.backend.has_heard_user(), "another server after USER");
+        self.driver.connect(is_elsewhere);
+        self.backend.disconnect();
+        self.destination = Some(destination);
+    }
+
+    /// A data connection to the backend is being prepared.
+    fn check_ticket(&self) {
+        assert!(
+            self.protection == Protection::Clear || self.driver.has_ticket(),
+            "a data connection that cannot prove where it belongs"
+        );
     }
 
     /// PORT and EPRT come right before a transfer command, and before each one where the backend dials.

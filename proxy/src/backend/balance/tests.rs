@@ -16,6 +16,7 @@ fn idle(name: &str, weight: u64) -> Candidate<'_> {
         share: weight * FULL_SHARE,
         sessions: 0,
         is_up: true,
+        is_unchecked: false,
         is_full: false,
         is_backup: false,
         is_tried: false,
@@ -44,14 +45,16 @@ prop_compose! {
         weight in 1u64..=256,
         ramp in 1u64..=FULL_SHARE,
         sessions in 0usize..100,
-        (is_up, is_full, is_backup, is_tried) in any::<(bool, bool, bool, bool)>(),
+        (is_up, is_unchecked, is_full, is_backup, is_tried) in any::<(bool, bool, bool, bool, bool)>(),
         failed in proptest::option::of(0u64..1000),
         credit in -1_000_000i64..1_000_000,
     ) -> Candidate<'static> {
         let origin = *ORIGIN;
         let failed_at = failed.map(|seconds| origin + Duration::from_secs(seconds));
         let share = (weight * ramp).max(1);
-        Candidate { name, share, sessions, is_up, is_full, is_backup, is_tried, failed_at, credit }
+        Candidate {
+            name, share, sessions, is_up, is_unchecked, is_full, is_backup, is_tried, failed_at, credit
+        }
     }
 }
 
@@ -81,13 +84,14 @@ proptest! {
                 indices
             }
             Choice::Nobody => {
-                prop_assert!(candidates.iter().all(|one| one.is_tried || (is_any_up && !one.is_up)));
+                let is_out = |one: &Candidate<'_>| !one.is_up && (is_any_up || !one.is_unchecked);
+                prop_assert!(candidates.iter().all(|one| one.is_tried || is_out(one)));
                 vec![]
             }
         };
         for index in chosen {
             prop_assert!(!candidates[index].is_tried);
-            prop_assert!(candidates[index].is_up || !is_any_up);
+            prop_assert!(candidates[index].is_up || (!is_any_up && candidates[index].is_unchecked));
         }
     }
 
@@ -107,11 +111,12 @@ proptest! {
     }
 
     #[test]
-    fn among_down_servers_the_one_that_failed_longest_ago_is_tried(
+    fn among_servers_without_checks_the_one_that_failed_longest_ago_is_tried(
         mut candidates in any_candidates(), balance in 0..BALANCES.len(),
     ) {
         for candidate in &mut candidates {
             candidate.is_up = false;
+            candidate.is_unchecked = true;
             candidate.is_full = false;
         }
         match choose(BALANCES[balance], &mut candidates, key(b"u")) {

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use ftpsgate_ftp::session::RequestedServer;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -15,8 +16,32 @@ fn backend(addresses: &[SocketAddr], change: impl FnOnce(&mut config::Backend)) 
     Arc::new(Backend::new(Arc::new(config), None, None))
 }
 
+/// What a session has of its server.
+#[derive(Debug)]
+struct ServerConnection {
+    stream: TcpStream,
+    server: Arc<Server>,
+    _place: Place,
+}
+
 async fn connect(attempt: &Attempt) -> Result<ServerConnection, UpstreamFailure> {
-    attempt.connect(CLIENT, b"alice", None).await
+    connect_to(attempt, None).await
+}
+
+async fn connect_to(
+    attempt: &Attempt,
+    requested: Option<&RequestedServer>,
+) -> Result<ServerConnection, UpstreamFailure> {
+    let place = attempt.place(CLIENT, b"alice", requested).await?;
+    let server = Arc::clone(place.server());
+    let trial = Trial::new(&attempt.backend, Arc::clone(&server));
+    match attempt.backend.dial(&server).await {
+        Ok(stream) => {
+            trial.succeed();
+            Ok(ServerConnection { stream, server, _place: place })
+        }
+        Err(error) => Err(trial.fail(error)),
+    }
 }
 
 fn spawn_connect(backend: &Arc<Backend>) -> JoinHandle<Result<ServerConnection, UpstreamFailure>> {
@@ -50,9 +75,12 @@ async fn a_server_that_refuses_again_and_again_is_down_and_left_alone() {
 }
 
 #[tokio::test]
-async fn where_all_are_down_all_are_tried() {
+async fn where_all_are_down_those_without_checks_are_tried() {
     let ((_one, one), (_other, other)) = (refusing(), refusing());
-    let backend = backend(&[one, other], |config| config.balance = config::Balance::First);
+    let backend = backend(&[one, other], |config| {
+        config.balance = config::Balance::First;
+        config.check.kind = config::CheckKind::Off;
+    });
     for _ in 0..4 {
         let attempt = backend.attempt();
         assert_eq!(connect(&attempt).await.unwrap_err(), UpstreamFailure::Unreachable);
@@ -60,6 +88,16 @@ async fn where_all_are_down_all_are_tried() {
         assert_eq!(connect(&attempt).await.unwrap_err(), UpstreamFailure::NoServer);
     }
     assert!(backend.servers().iter().all(|server| !server.is_up()));
+}
+
+#[tokio::test]
+async fn where_checks_found_all_servers_down_none_is_tried() {
+    let (_one, one) = listening().await;
+    let backend = backend(&[one], |_| {});
+    for _ in 0..3 {
+        backend.servers()[0].failed(crate::backend::health::Observer::Check, "test");
+    }
+    assert_eq!(connect(&backend.attempt()).await.unwrap_err(), UpstreamFailure::NoServer);
 }
 
 #[tokio::test]
@@ -82,14 +120,14 @@ async fn a_session_without_room_waits_and_those_who_wait_are_served_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_waits_for_room_no_longer_than_connect_timeout() {
+async fn a_session_waits_for_room_no_longer_than_half_of_connect_timeout() {
     let (_one, address) = listening().await;
     let backend = backend(&[address], |config| config.max_sessions = 1);
     let _first = connect(&backend.attempt()).await.unwrap();
     let began = Instant::now();
     assert_eq!(connect(&backend.attempt()).await.unwrap_err(), UpstreamFailure::Full);
     let waited = began.elapsed();
-    let patience = backend.config().connect_timeout;
+    let patience = backend.config().connect_timeout / 2;
     assert!(waited >= patience && waited < patience + Duration::from_millis(10), "{waited:?}");
     assert_eq!(backend.queue.waiters().list.len(), 0);
 }
@@ -150,10 +188,10 @@ async fn a_reload_keeps_what_is_known_of_servers_that_stay() {
     let ((_one, one), (_other, other)) = (listening().await, listening().await);
     let old = backend(&[one], |config| config.max_sessions = 1);
     old.servers()[0].remember_epsv_refused();
+    let first = connect(&old.attempt()).await.unwrap();
     for _ in 0..3 {
         old.servers()[0].report_failure("test");
     }
-    let first = connect(&old.attempt()).await.unwrap();
     let mut changed = backend_config(&[other, one]);
     changed.max_sessions = 1;
     changed.balance = config::Balance::First;
@@ -190,11 +228,8 @@ async fn a_named_server_is_dialled_and_no_other() {
     let named = |port| Some(RequestedServer { host: "127.0.0.1".to_owned(), port });
     let to = async |requested: Option<RequestedServer>| {
         let attempt = backend.attempt();
-        let connected = attempt.connect(CLIENT, b"alice", requested.as_ref()).await?;
-        assert_eq!(
-            attempt.connect(CLIENT, b"alice", requested.as_ref()).await.unwrap_err(),
-            UpstreamFailure::NoServer
-        );
+        let connected = connect_to(&attempt, requested.as_ref()).await?;
+        assert_eq!(connect_to(&attempt, requested.as_ref()).await.unwrap_err(), UpstreamFailure::NoServer);
         Ok::<_, UpstreamFailure>(connected.stream.peer_addr().unwrap())
     };
     assert_eq!(to(named(None)).await, Ok(one), "the port that is configured for the name");
@@ -210,11 +245,29 @@ async fn a_server_that_was_silent_until_the_session_gave_up_has_failed() {
     let backend = backend(&[closed], |_| {});
     let server = &backend.servers()[0];
     for _ in 0..3 {
-        let dialling = Dialling::new(&backend, server);
+        let trial = Trial::new(&backend, Arc::clone(server));
         tokio::time::advance(backend.config().connect_timeout).await;
-        drop(dialling);
+        drop(trial);
     }
     assert!(!server.is_up());
+}
+
+/// A server that was told whom we come for may turn away that client alone.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_a_server_turns_away_does_not_take_it_away_from_others() {
+    let (_closed, closed) = refusing();
+    let backend = backend(&[closed], |_| {});
+    let server = &backend.servers()[0];
+    for _ in 0..5 {
+        let mut trial = Trial::new(&backend, Arc::clone(server));
+        trial.excuse();
+        assert_eq!(trial.fail("you are banned"), UpstreamFailure::Unreachable);
+        let mut trial = Trial::new(&backend, Arc::clone(server));
+        trial.excuse();
+        tokio::time::advance(backend.config().connect_timeout).await;
+        drop(trial);
+    }
+    assert!(server.is_up());
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +275,7 @@ async fn a_client_that_leaves_early_says_nothing_about_the_server() {
     let (_closed, closed) = refusing();
     let backend = backend(&[closed], |_| {});
     for _ in 0..10 {
-        drop(Dialling::new(&backend, &backend.servers()[0]));
+        drop(Trial::new(&backend, Arc::clone(&backend.servers()[0])));
     }
     assert!(backend.servers()[0].is_up());
 }

@@ -250,6 +250,24 @@ fn each_server_has_its_own_time() {
 }
 
 #[test]
+fn waiting_for_room_does_not_eat_the_servers_time() {
+    let mut wire = connecting(Off, 2);
+    wire.play("+4s\nB placed\n+4s\nB connected\n+1s\n* connect\n= upstream failed Unreachable true");
+    // The next one waits too; nobody waits for ever.
+    wire.play("+4s\nB placed\n+4s\nB connected\nB< 220 x\nB> USER anna");
+    connecting(Off, 1).play("+5s\nC< 421 …\n* close");
+}
+
+#[test]
+fn a_place_is_nothing_once_the_server_is_there() {
+    let mut wire = connecting(Explicit, 1);
+    wire.play("+4s\nB connected\nB placed\nB< 220 x\nB> AUTH TLS\nB placed\n+4s\nB placed");
+    wire.play("B< 234 x\n* secure upstream\nB placed\n+1s\nC< 421 …\n* close\nB placed");
+    let mut wire = connecting(Off, 1);
+    wire.play("+4s\nB connected\nB placed\n+1s\nC< 421 …\n* close");
+}
+
+#[test]
 fn a_server_that_speaks_in_the_middle_of_the_handshake_is_not_used() {
     let mut wire = connecting(Explicit, 2);
     wire.play("B connected\nB< 220 x\nB> AUTH TLS\nB< 234 x\n* secure upstream\nB< 200 x\n* connect");
@@ -265,6 +283,18 @@ fn the_client_leaves_and_the_gateway_stops_at_any_step() {
         for (_, mut wire) in at_each_step(tls, 3) {
             wire.play("kill\nC< 421 …\n* close\n= closed draining");
         }
+    }
+}
+
+#[test]
+fn what_comes_of_a_dial_or_handshake_after_the_end_is_nothing() {
+    for report in ["B refused", "B connected"] {
+        connecting(Off, 3).play(&format!("C closed\n* close\n{report}"));
+    }
+    for report in ["B refused", "B secured"] {
+        let mut wire = connecting(Explicit, 3);
+        wire.play("B connected\nB< 220 x\nB> AUTH TLS\nB< 234 x\n* secure upstream\nC closed\n* close");
+        wire.play(report);
     }
 }
 

@@ -25,6 +25,13 @@ fn a_listener_without_tls_offers_none() {
 }
 
 #[test]
+fn eprt_is_offered_where_active_mode_is_on() {
+    let mut scene = Scene::plain();
+    scene.settings.active = true;
+    scene.begin().play("C< 220 ready\nC> FEAT\nC< 211-Features: |  EPRT |  EPSV |  HOST | 211 End");
+}
+
+#[test]
 fn after_the_login_what_this_backend_has_and_the_gateway_understands() {
     Wire::ready().play(
         "C> FEAT

@@ -251,6 +251,7 @@ impl Wire {
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
+            ["B", "placed"] => session.handle_upstream_placed(now),
             ["B", "connected"] => session.handle_upstream_connected(upstream("198.51.100.3:21", false)),
             ["B", "connected", address] => session.handle_upstream_connected(upstream(address, false)),
             ["B", "connected", address, "without", "EPSV"] => {
@@ -431,6 +432,7 @@ fn describe_action(action: &Action) -> String {
         Action::SetClientAddress(address) => format!("* client at {address}"),
         Action::LeaseUpstreamPort => "* lease upstream".into(),
         Action::DiscardData => "* discard".into(),
+        Action::WithdrawData => "* withdraw".into(),
         Action::StartRelay(order) => {
             let direction = match order.direction {
                 Direction::Upload => "upload",

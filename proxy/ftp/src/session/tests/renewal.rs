@@ -6,7 +6,10 @@ use crate::session::UpstreamTls;
 
 /// Logged in to an FTPS server, with a ticket left.
 fn ready() -> Wire {
-    let mut scene = Scene::plain();
+    log_in(Scene::plain())
+}
+
+fn log_in(mut scene: Scene) -> Wire {
     let upstream = scene.upstream();
     upstream.tls = UpstreamTls::Explicit;
     upstream.protection = Protection::Private;
@@ -90,7 +93,7 @@ fn a_fresh_login_comes_before_the_data_connection() {
          B> RETR a
          B< 150 x
          C< 150 x
-         * relay download clear",
+         * relay download clear, upstream private",
     );
 }
 
@@ -130,6 +133,28 @@ fn what_the_client_set_is_set_again() {
          * keep the new
          B> EPSV",
     );
+}
+
+#[test]
+fn a_backend_that_dials_is_told_where_after_the_fresh_login() {
+    let renewing = || {
+        let mut wire = log_in(Scene::plain().active_backend());
+        wire.play("tickets spent\nC> EPSV\n* lease\nlease ok\nC< 229 …\nC> RETR a\nB> PWD");
+        wire.play("B< 257 \"/in\"\n* renew");
+        wire
+    };
+    let mut wire = renewing();
+    wire.play("B connected");
+    wire.play(SECURE);
+    wire.play("B< 230 x\nB> CWD /in\ntickets available\nB< 250 x\n* keep the new\n* lease upstream");
+    wire.play("lease upstream 198.51.100.9:62000\nB> PORT 198,51,100,9,242,48\nB< 200 ok\nB> RETR a");
+
+    renewing().play("B refused\n* keep the old\n* discard\nC< 425 …\n= renewed false");
+    renewing().play("lease expired\n* discard\nC< 425 …\nB refused\n* keep the old\nC> PWD\nB> PWD");
+    // The transfer is given up at once; the ABOR itself is answered when the backend can be spoken to.
+    let mut wire = renewing();
+    wire.play("C> ABOR\n* discard\nC< 426 …\nB refused\n* keep the old\nC< 226 …\nC> PWD\nB> PWD");
+    renewing().play("C closed\n* close\n= transfer RETR 421 0B 0s none\n= closed client_gone");
 }
 
 #[test]
@@ -293,6 +318,9 @@ fn the_whole_renewal_has_one_deadline() {
     let mut wire = asked();
     wire.play("+30s\nB< 257 \"/in\"\n* renew\n+4s\nB connected\nB< 120 x\n+20s\nB< 220 x\nB> AUTH TLS\n+10s");
     wire.play("B< 234 x\n* secure upstream\n+1s\n* keep the old");
+    wire.play(REFUSED);
+    let mut wire = dialled();
+    wire.play("+60s\nB placed\n+5s\n* keep the old");
     wire.play(REFUSED);
 }
 
