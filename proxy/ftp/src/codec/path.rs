@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn a_path_whose_end_is_in_doubt_is_none() {
-        let path = |text: &str| only_quoted_path(&Reply::new(257, text)).map(|path| String::from_utf8(path).unwrap());
+        let path = |text: &str| {
+            only_quoted_path(&Reply::new(257, text)).map(|path| String::from_utf8(path).unwrap())
+        };
         for (text, expected) in [
             (r#""/a" is the current directory"#, Some("/a")),
             (r#""/a""b" x"#, Some("/a\"b")),

@@ -10,7 +10,7 @@ use crate::codec::{Command, Reply, Verb};
 use super::paths::words;
 
 /// What one command does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deed {
     /// Each thing that it does something to. Empty: no operation; rules judge such a command by its verb.
     pub objects: Vec<Object>,
@@ -210,12 +210,6 @@ impl Deed {
 
     pub(super) fn path(words: &[u8], operations: &'static [Operation]) -> Self {
         Self::one(Object::named(words, operations))
-    }
-}
-
-impl Default for Deed {
-    fn default() -> Self {
-        Self { objects: Vec::new(), spelling: Spelling::default(), problem: None }
     }
 }
 

@@ -327,23 +327,26 @@ impl Session {
     /// RNFR is held: sent alone, a second one would leave two servers with two opinions.
     fn run_rename_from(&mut self, command: Command, now: Now) {
         if self.permit(&command, now).is_some() {
-            let (verb, reply) = match command.verb() {
-                Verb::Site => (Verb::Site, Reply::new(350, "Ready for CPTO.")),
-                _rename => (Verb::Rnfr, Reply::new(350, "Ready for RNTO.")),
-            };
+            let verb = command.verb();
+            let next = if verb == Verb::Site { "SITE CPTO" } else { "RNTO" };
             self.rename_from = Some(command);
-            self.answer(verb, reply);
+            self.answer(verb, Reply::new(350, format!("Ready for {next}.")));
         }
     }
 
     fn run_rename_to(&mut self, command: Command, now: Now) {
-        let held = self.rename_from.take().filter(|held| (held.verb() == Verb::Site) == (command.verb() == Verb::Site));
+        let held = self
+            .rename_from
+            .take()
+            .filter(|held| (held.verb() == Verb::Site) == (command.verb() == Verb::Site));
         let Some(rename_from) = held else {
-            let reply = match command.verb() {
-                Verb::Site => Reply::new(503, "SITE CPFR comes before SITE CPTO."),
-                _rename => Reply::new(503, "RNFR comes before RNTO."),
+            let verb = command.verb();
+            let text = if verb == Verb::Site {
+                "SITE CPFR comes before SITE CPTO."
+            } else {
+                "RNFR comes before RNTO."
             };
-            return self.answer(command.verb(), reply);
+            return self.answer(verb, Reply::new(503, text));
         };
         if self.view.is_some() {
             return self.begin_errand(command, Some(rename_from), Then::Pair, now);

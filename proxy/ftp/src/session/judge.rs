@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::rule::Action;
 use ftpsgate_policies::{
-    Access, CanonicalPath, Denial, Extent, Observation, Operation, PathProfile, Permit, Policy, Request, Subject,
-    Target,
+    Access, CanonicalPath, Denial, Extent, Observation, Operation, PathProfile, Permit, Policy, Request,
+    Subject, Target,
 };
 
 use crate::codec::{Command, Reply, Verb};

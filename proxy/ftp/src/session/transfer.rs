@@ -194,7 +194,8 @@ impl Session {
             self.announced = None;
             return;
         };
-        let judged = Judged { spelled: command.clone(), items, findings: Findings::default(), unique_in: None };
+        let judged =
+            Judged { spelled: command.clone(), items, findings: Findings::default(), unique_in: None };
         self.open_judged(command, judged, direction, started, permit, now);
     }
 

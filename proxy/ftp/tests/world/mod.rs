@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session, Settings,
-    UpstreamData, UpstreamSettings, UpstreamTls,
+    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session,
+    Settings, UpstreamData, UpstreamSettings, UpstreamTls,
 };
 use ftpsgate_policies::route::{AllowedHost, Route};
 use ftpsgate_policies::{Glob, PathProfile, Policy};

@@ -82,7 +82,8 @@ impl Session {
         }
         let findings = Findings::default();
         let spelling = deed.spelling;
-        let errand = Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
+        let errand =
+            Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
         self.errand = Some(Box::new(errand));
         self.proceed(now);
     }
@@ -100,7 +101,8 @@ impl Session {
         let spelling = Spelling::default();
         let findings = Findings::default();
         let (held, items) = (None, Vec::new());
-        let errand = Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
+        let errand =
+            Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
         self.errand = Some(Box::new(errand));
         self.send(Command::bare(Verb::Pwd), Expecting::Paths(super::Asked::Home), now);
     }
@@ -212,7 +214,8 @@ impl Session {
             Place::Path(_) if item.pattern.is_some() || item.is_listed => Place::Path(at.clone()),
             Place::Path(path) => match path.name() {
                 None => return,
-                Some(name) => match CanonicalPath::resolve(profile, Some(at), format!("./{name}").as_bytes()) {
+                Some(name) => match CanonicalPath::resolve(profile, Some(at), format!("./{name}").as_bytes())
+                {
                     Ok(path) => Place::Path(path),
                     Err(error) => {
                         let reply = Reply::new(550, format!("Not allowed: {error}."));
@@ -281,7 +284,7 @@ impl Session {
             self.forget_transfer(&then);
             return self.answer(command.verb(), super::super::answers::bad_argument(command.verb()));
         };
-        let is_hidden = is_verbatim && matches!(command.verb(), Verb::Site | Verb::Acct);
+        let is_hidden = command.verb() == Verb::Acct || (is_verbatim && command.verb() == Verb::Site);
         match then {
             Then::Forward => {
                 if is_hidden {
@@ -296,7 +299,7 @@ impl Session {
                 let verb = command.verb();
                 let pair = match held {
                     Some(held) if is_verbatim => Some((held, command)),
-                    Some(held) => spell_pair(&held, &command, &items, &spelling),
+                    Some(held) => spell_pair(&held, &command, &items),
                     None => None,
                 };
                 match pair {
@@ -408,7 +411,11 @@ fn spell(
     let paths = paths.join(spelling.separator);
     let before = if paths.is_empty() { spelling.before.trim_ascii_end() } else { &spelling.before };
     let argument = [before, paths.as_bytes(), &spelling.after].concat();
-    if argument.is_empty() { Some(Command::bare(command.verb())) } else { Command::with(command.verb(), argument) }
+    if argument.is_empty() {
+        Some(Command::bare(command.verb()))
+    } else {
+        Command::with(command.verb(), argument)
+    }
 }
 
 /// One path: absolute, or as a name in the directory where the server is.
@@ -432,21 +439,16 @@ fn is_plain(name: &str) -> bool {
     !name.starts_with(['~', '-', ' '])
 }
 
-fn spell_pair(
-    held: &Command,
-    command: &Command,
-    items: &[Item],
-    spelling: &Spelling,
-) -> Option<(Command, Command)> {
+fn spell_pair(held: &Command, command: &Command, items: &[Item]) -> Option<(Command, Command)> {
     let [Item { place: Place::Path(from), .. }, Item { place: Place::Path(to), .. }] = items else {
         return None;
     };
-    let word = |command: &Command| match command.verb() {
-        Verb::Site => {
-            let argument = command.argument_or_empty();
-            argument[..argument.len() - super::words::split_word(argument).1.len()].to_vec()
+    let word = |command: &Command| {
+        if command.verb() != Verb::Site {
+            return Vec::new();
         }
-        _halves => spelling.before.clone(),
+        let argument = command.argument_or_empty();
+        argument[..argument.len() - super::words::split_word(argument).1.len()].to_vec()
     };
     let spelled = |command: &Command, path: &CanonicalPath| {
         Command::with(command.verb(), [word(command).as_slice(), path.as_bytes()].concat())

@@ -36,9 +36,7 @@ impl Representation {
     }
 
     fn is_image(&self) -> bool {
-        self.accepted
-            .as_ref()
-            .is_some_and(|command| command.argument_or_empty().eq_ignore_ascii_case(b"I"))
+        self.accepted.as_ref().is_some_and(|command| command.argument_or_empty().eq_ignore_ascii_case(b"I"))
     }
 
     /// RFC 959 §5.1: ASCII, where nothing was said.

@@ -79,14 +79,8 @@ impl Session {
         match self.errand.take().map(|errand| errand.then) {
             Some(Then::LoggedIn { login }) => self.be_ready(login),
             Some(Then::Again { command }) => self.run_logged_in(command, now),
-            Some(
-                Then::Enter
-                | Then::Forward
-                | Then::Pair
-                | Then::Transfer { .. }
-                | Then::Nothing,
-            )
-            | None => {}
+            Some(Then::Enter | Then::Forward | Then::Pair | Then::Transfer { .. } | Then::Nothing) | None => {
+            }
         }
     }
 
@@ -102,7 +96,9 @@ impl Session {
             }
         };
         let reply = match reply.kind() {
-            Kind::Intermediate | Kind::Preliminary => Reply::new(550, "The server did not change its directory."),
+            Kind::Intermediate | Kind::Preliminary => {
+                Reply::new(550, "The server did not change its directory.")
+            }
             Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => reply,
         };
         if let Some(walk) = self.errand.as_mut().and_then(|errand| errand.walk.as_mut()) {
@@ -113,7 +109,8 @@ impl Session {
 
     fn handle_entered(&mut self, reply: &Reply, now: Now) {
         let found = Directory::read(self.profile(), reply);
-        let Some(goal) = self.errand.as_ref().and_then(|errand| errand.walk.as_ref()).map(|walk| walk.goal.clone())
+        let Some(goal) =
+            self.errand.as_ref().and_then(|errand| errand.walk.as_ref()).map(|walk| walk.goal.clone())
         else {
             return;
         };
@@ -149,8 +146,12 @@ impl Session {
         self.judge_path(&Command::bare(Verb::Cwd), &[Operation::Traverse], place, now)?;
         if is_lost {
             // Policy may not mind, but nobody could say what the next command does.
-            let denial =
-                Denial { rule: None, operation: Some(Operation::Traverse), reply: None, observed: Vec::new() };
+            let denial = Denial {
+                rule: None,
+                operation: Some(Operation::Traverse),
+                reply: None,
+                observed: Vec::new(),
+            };
             let reply = Reply::new(550, "The server does not say where this directory is.");
             return Err(Refusal { denial, reply });
         }
@@ -192,7 +193,8 @@ impl Session {
             .as_ref()
             .and_then(|view| view.at.path.as_ref())
             .and_then(|path| Command::with(Verb::Cwd, path.as_bytes()));
-        let (Some(back), Some(walk)) = (back, self.errand.as_mut().and_then(|errand| errand.walk.as_mut())) else {
+        let (Some(back), Some(walk)) = (back, self.errand.as_mut().and_then(|errand| errand.walk.as_mut()))
+        else {
             return self.lose_directory(now);
         };
         walk.refusal = Some(refusal);

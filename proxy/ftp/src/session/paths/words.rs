@@ -98,7 +98,8 @@ pub(in super::super) fn checksums(argument: &[u8]) -> Deed {
         .split(|&byte| byte == b',')
         .map(|words| Object::named(words.trim_ascii(), &[Operation::Metadata]))
         .collect();
-    let is_odd = argument.contains(&b'"') || objects.iter().any(|object| object.name == Name::Words(Vec::new()));
+    let is_odd =
+        argument.contains(&b'"') || objects.iter().any(|object| object.name == Name::Words(Vec::new()));
     Deed {
         objects,
         spelling: Spelling { separator: ", ", ..Spelling::default() },
@@ -155,7 +156,10 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
             let source = held.map(|command| Object {
                 below: &[Operation::Download],
                 spares_files: true,
-                ..Object::named(split_word(command.argument_or_empty()).1, &[Operation::Site, Operation::Download])
+                ..Object::named(
+                    split_word(command.argument_or_empty()).1,
+                    &[Operation::Site, Operation::Download],
+                )
             });
             let target = Object {
                 may_replace: true,

@@ -21,9 +21,9 @@ use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, Mode, Now, PortError,
-    LocalClock, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData, UpstreamFailure,
-    UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, LocalClock, Mode, Now,
+    PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData,
+    UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -478,7 +478,7 @@ fn describe_reply(reply: &Reply) -> String {
 
 fn describe_command(command: &Command) -> String {
     let line = command.encode();
-    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")
+    line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
 fn describe_fact(fact: &Fact) -> String {

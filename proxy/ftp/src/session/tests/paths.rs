@@ -231,7 +231,8 @@ fn a_symbolic_link_to_what_is_denied_is_left_at_once() {
 
 #[test]
 fn a_directory_that_does_not_say_what_it_is_is_left_at_once() {
-    for directory in ["257 \"x\"", "550 no", "257 \"/home/a\"b\"", "257 \"/home/\\xff\"", "257 \"/home/a?b\""] {
+    for directory in ["257 \"x\"", "550 no", "257 \"/home/a\"b\"", "257 \"/home/\\xff\"", "257 \"/home/a?b\""]
+    {
         let mut wire = strict();
         wire.play(&format!(
             "C> CWD link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< {directory}\nB> CWD /home\nB< 250 x
@@ -302,7 +303,7 @@ fn fast_sends_are_absolute() {
         ("MMD5 x,y", "MMD5 /in/x, /in/y"),
         ("THMB JPG 1 2 x", "THMB JPG 1 2 /in/x"),
         ("COMB x y", "COMB /in/x /in/y"),
-        ("COMB \"x\" \"y z\"", "COMB \"/in/x\" \"/in/y z\""),
+        ("COMB \"x\" \"y z\"", "COMB \\\"/in/x\\\" \\\"/in/y z\\\""),
         ("AVBL", "AVBL"),
         ("STAT -l x", "STAT -l /in/x"),
         ("SITE CHMOD 644 x", "SITE CHMOD 644 /in/x"),
@@ -421,7 +422,9 @@ fn strict_listings_enter_the_directory() {
     wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* discard\nC< 550 no");
     wire.play(ARM);
     // The client is still where it was.
-    wire.play("C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* discard\nC< 550 no");
+    wire.play(
+        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* discard\nC< 550 no",
+    );
     wire.play(ARM);
     wire.play(
         "C> LIST link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> CWD /home\nB< 250 x\nB> PWD
@@ -442,7 +445,9 @@ fn a_pattern_and_r_need_all_of_the_directory() {
     wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* discard\nC< 550 x");
     wire.play(ARM);
     wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* discard\nC< 550 x");
-    for command in ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"] {
+    for command in
+        ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"]
+    {
         wire.play(&format!("C> {command}\nC< 550 …"));
     }
     // Links between could lead anywhere.
@@ -542,7 +547,9 @@ fn a_lease_that_expires_in_mid_walk() {
 #[test]
 fn a_client_that_closes_in_mid_walk() {
     let mut wire = strict_armed();
-    wire.play("C> RETR a/b\nB> CWD /home/a\nC ended\n* close\n= transfer RETR 421 0B 0s none\n= closed client_gone");
+    wire.play(
+        "C> RETR a/b\nB> CWD /home/a\nC ended\n* close\n= transfer RETR 421 0B 0s none\n= closed client_gone",
+    );
 }
 
 #[test]
@@ -668,7 +675,9 @@ fn a_renewal_goes_where_the_view_is() {
     let mut scene = Scene::plain().secure_backend().policy(policy(STRICT));
     scene.upstream().may_renew = true;
     let mut wire = scene.begin();
-    wire.play(&login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"));
+    wire.play(
+        &login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"),
+    );
     wire.play("C> CWD a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nC< 250 x\ntickets spent");
     let renewed = "C> EPSV
          * lease
@@ -698,7 +707,9 @@ fn a_renewal_that_stands_elsewhere_is_not_used() {
     let mut scene = Scene::plain().secure_backend().policy(policy(STRICT));
     scene.upstream().may_renew = true;
     let mut wire = scene.begin();
-    wire.play(&login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"));
+    wire.play(
+        &login("257 \"/home\"").replace("B> USER", "B> PBSZ 0\nB< 200 ok\nB> PROT P\nB< 200 ok\nB> USER"),
+    );
     wire.play(
         "tickets spent\nC> EPSV\n* lease\n* renew\nlease ok\nC< 229 …\nB connected\nB< 220 x\nB> PBSZ 0\nB< 200 ok
          B> PROT P\nB< 200 ok\nB> USER anna\nB< 230 x\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/secret\"
@@ -728,7 +739,9 @@ fn denials_have_the_codes_of_the_table() {
         ("MKD /no/x", 553),
         ("RNFR /no/x", 553),
     ] {
-        wire.play(&format!("C> {command}\nC< {code} …\n= denied {command} {code} by deny * /no/** (rules:1)"));
+        wire.play(&format!(
+            "C> {command}\nC< {code} …\n= denied {command} {code} by deny * /no/** (rules:1)"
+        ));
     }
 }
 
@@ -757,6 +770,10 @@ fn what_is_only_observed_changes_nothing() {
 #[test]
 fn commands_without_operation_are_judged_by_their_names() {
     let mut wire = at("deny SYST,PWD,TYPE\ndeny SITE_CHMOD\nallow * /in/**\ndeny", "/in");
-    wire.play("C> SYST\nC< 550 …\nC> PWD\nC< 550 …\nC> TYPE I\nC< 550 …\nC> NOOP\nB> NOOP\nB< 200 x\nC< 200 x");
-    wire.play("C> SITE CHMOD 644 x\nC< 550 …\nC> SITE UTIME 20200101000000 x\nB> SITE UTIME 20200101000000 /in/x");
+    wire.play(
+        "C> SYST\nC< 550 …\nC> PWD\nC< 550 …\nC> TYPE I\nC< 550 …\nC> NOOP\nB> NOOP\nB< 200 x\nC< 200 x",
+    );
+    wire.play(
+        "C> SITE CHMOD 644 x\nC< 550 …\nC> SITE UTIME 20200101000000 x\nB> SITE UTIME 20200101000000 /in/x",
+    );
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use ftpsgate_policies::hours::Hours;
 use ftpsgate_policies::pattern::PathPattern;
-use ftpsgate_policies::rule::{
-    Action, CommandName, Matchers, Mode, Origin, Rule, RuleReply, Schedule,
-};
+use ftpsgate_policies::rule::{Action, CommandName, Matchers, Mode, Origin, Rule, RuleReply, Schedule};
 use ftpsgate_policies::{Definition, Glob, Operation, Policy};
 
 /// `deny download,upload /secret/**`: an action, operations or `*`, patterns; then perhaps `observe`, `from=…`,

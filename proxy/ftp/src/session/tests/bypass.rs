@@ -1,0 +1,364 @@
+//! Ways around a policy (SECURITY.md, "Catalogue: policy bypass"), a test each: none reaches the backend.
+
+use ftpsgate_policies::PathProfile;
+
+use super::harness::{ARM, Scene, Wire};
+use super::policy::policy;
+
+/// Everything but one tree.
+const RULES: &str = "deny * /secret/**\nallow";
+
+/// A session of that policy, in `/home`.
+fn session() -> Wire {
+    session_with(RULES)
+}
+
+fn session_with(rules: &str) -> Wire {
+    start(Scene::plain(), rules)
+}
+
+fn start(scene: Scene, rules: &str) -> Wire {
+    let mut wire = scene.policy(policy(rules)).begin();
+    wire.play(
+        "C< 220 ready
+         C> USER anna
+         * connect
+         B connected
+         B< 220 x
+         B> USER anna
+         B< 230 x
+         B> PWD
+         B< 257 \"/home\"
+         C< 230 x",
+    );
+    wire
+}
+
+/// Each of these is refused, and the backend hears nothing.
+#[track_caller]
+fn refused(commands: &[&str]) {
+    let mut wire = session();
+    wire.play(ARM);
+    for command in commands {
+        wire.play(&format!("C> {command}\nC< 55…"));
+    }
+}
+
+/// The same under a policy that allows one tree.
+#[track_caller]
+fn refused_outside(commands: &[&str]) {
+    let mut wire = session_with("allow * /home/**\ndeny");
+    wire.play(ARM);
+    for command in commands {
+        wire.play(&format!("C> {command}\nC< 55…"));
+    }
+}
+
+#[test]
+fn dots_above_the_root() {
+    refused(&["RETR ../secret/x", "RETR ../../../../secret/x", "RETR /../secret/x", "CWD ../../secret"]);
+    refused_outside(&["RETR ../x", "RETR /home/../x", "RETR /home/a/../../x", "RETR /../../x"]);
+}
+
+#[test]
+fn double_slashes_dots_and_slashes_at_the_end() {
+    refused(&[
+        "RETR //secret//x",
+        "RETR /./secret/./x",
+        "CWD /secret/",
+        "CWD //secret/.",
+        "RETR .//..//secret/x",
+    ]);
+}
+
+#[test]
+fn backslashes() {
+    let mut scene = Scene::plain();
+    scene.upstream().paths = PathProfile::Windows;
+    let mut wire = start(scene, RULES);
+    wire.play(ARM);
+    for command in ["RETR \\x5csecret\\x5cx", "RETR ..\\x5csecret\\x5cx", "CWD a\\x5c..\\x5csecret"] {
+        wire.play(&format!("C> {command}\nC< 550 …"));
+    }
+    // On Unix it is a letter of a name.
+    let mut wire = session();
+    wire.play("C> DELE a\\x5cb\nB> DELE a\\\\b");
+}
+
+#[test]
+fn a_leading_tilde() {
+    refused(&["RETR ~", "RETR ~/f", "RETR ~root/f", "CWD ~", "CWD ~root", "LIST ~", "NLST ~/*", "STOR ~/x"]);
+}
+
+#[test]
+fn cwd_without_argument() {
+    session().play("C> CWD\nC< 501 …\nC> CWD \nC< 501 …\nC> XCWD\nC< 501 …");
+}
+
+#[test]
+fn invalid_and_overlong_utf_8() {
+    refused(&[
+        "RETR /secre\\xff",
+        "RETR /\\xc1\\xb3ecret/x",
+        "RETR \\xc0\\xae\\xc0\\xae/secret/x",
+        "RETR /a\\xe0\\x80\\xafb",
+        "CWD \\xed\\xa0\\x80",
+    ]);
+}
+
+#[test]
+fn look_alikes_of_dots_and_slashes() {
+    refused(&[
+        "RETR ．．/secret/x",
+        "RETR /home／../secret/x",
+        "RETR ‥/secret/x",
+        "RETR a＼b",
+        "RETR ․․/secret/x",
+    ]);
+}
+
+#[test]
+fn look_alikes_and_case_aliases_of_names() {
+    refused(&[
+        "RETR /SECRET/x",
+        "RETR /Secret/x",
+        "RETR /ｓecret/x",
+        "RETR /ſecret/x",
+        "RETR /secret./x",
+        "RETR /secret /x",
+    ]);
+    let mut wire = session_with("deny * /caf\u{e9}/**\nallow");
+    wire.play(ARM);
+    wire.play(
+        "C> RETR /cafe\u{301}/x\nC< 550 …\nC> RETR /CAFE\u{301}/x\nC< 550 …\nC> RETR /caf\u{e9}/x\nC< 550 …",
+    );
+}
+
+#[test]
+fn names_of_windows() {
+    let mut scene = Scene::plain();
+    scene.upstream().paths = PathProfile::Windows;
+    let mut wire = start(scene, RULES);
+    wire.play(ARM);
+    for name in ["f::$DATA", "f:x", "f.", "f\\x20", "SECRET~1/x", "CON", "nul.txt", "C:/secret/x"] {
+        wire.play(&format!("C> RETR {name}\nC< 550 …"));
+    }
+}
+
+#[test]
+fn spaces_at_both_ends() {
+    refused(&["RETR /secret /x", "RETR  /../ ../secret/x", "RETR .. /secret/x", "RETR  ./x"]);
+    // Beside them there are ordinary names.
+    session().play("C> DELE  x\nB> DELE /home/ x");
+}
+
+#[test]
+fn aliases_of_verbs() {
+    let mut wire = session();
+    for command in ["XCWD /secret", "XMKD /secret/x", "XRMD /secret/x", "xcwd ../secret"] {
+        wire.play(&format!("C> {command}\nC< 55…"));
+    }
+    wire.play("C> XPWD\nC< 257 \"/home\" …");
+    wire.play("C> XCUP\nB> CWD /\nB< 250 x\nB> PWD\nB< 257 \"/\"\nC< 250 x\nC> XPWD\nC< 257 \"/\" …");
+}
+
+#[test]
+fn recursive_listings() {
+    refused(&["LIST -aR /", "LIST -R ..", "NLST -R /", "STAT -R /", "LIST -lR /secret"]);
+}
+
+#[test]
+fn listings_with_a_path() {
+    refused(&[
+        "LIST /secret",
+        "NLST /secret/",
+        "MLSD /secret",
+        "STAT /secret",
+        "LIST -la /secret",
+        "STAT /secret/x",
+    ]);
+}
+
+#[test]
+fn patterns() {
+    refused(&[
+        "LIST /*",
+        "NLST /s*",
+        "STAT /secre?",
+        "NLST /[s]ecret",
+        "LIST /{secret,home}",
+        "NLST ../s*/x",
+    ]);
+    refused(&["SITE CHMOD 777 /s*", "SITE CHMOD 777 ../secre?"]);
+}
+
+#[test]
+fn metadata() {
+    for verb in [
+        "SIZE", "MDTM", "MLST", "HASH", "MD5", "XCRC", "XMD5", "XSHA", "XSHA1", "XSHA256", "XSHA512", "AVBL",
+        "DSIZ",
+    ] {
+        refused(&[&format!("{verb} /secret/x"), &format!("{verb} ../secret")]);
+    }
+    refused(&["MMD5 a, /secret/x", "THMB JPG /secret/x", "THMB JPG 1 2 /secret/x"]);
+    refused(&["COMB a /secret/x", "COMB /secret/x a", "COMB \"a\" \"/secret/x\""]);
+    let mut wire = session_with("deny metadata /home/f\nallow");
+    wire.play("C> XCRC f 0 9\nC< 550 …\nC> XMD5 f 3\nC< 550 …\nC> HASH f\nC< 550 …\nC> XCRC \"f\"\nC< 501 …");
+}
+
+#[test]
+fn a_held_rnfr() {
+    // Only the last of two counts, and it is judged with the RNTO.
+    let mut wire = session();
+    wire.play("C> RNFR /secret/x\nC< 553 …\nC> RNTO y\nC< 503 …");
+    wire.play("C> RNFR a\nC< 350 …\nC> RNFR /secret/x\nC< 553 …\nC> RNTO y\nC< 503 …");
+    wire.play("C> RNFR a\nC< 350 …\nC> RNTO /secret/a\nC< 553 …\nC> RNTO y\nC< 503 …");
+}
+
+#[test]
+fn renaming_a_directory_with_denied_children() {
+    let mut wire = session();
+    wire.play("C> RNFR /\nC< 350 …\nC> RNTO /home/x\nB> MLST /\nB< 250-x\\n Type=dir; /\\n250 x\nC< 55…");
+    let mut wire = session_with("deny * /home/in/secret/**\nallow");
+    wire.play(
+        "C> RNFR in\nC< 350 …\nC> RNTO out\nB> MLST /home/in\nB< 250-x\\n Type=dir; /x\\n250 x\nC< 55…",
+    );
+    // Nor into a place where they would be allowed, or denied.
+    let mut wire = session_with("deny * /home/in/secret/**\nallow");
+    wire.play(
+        "C> RNFR out\nC< 350 …\nC> RNTO in\nB> MLST /home/out\nB< 250-x\\n Type=dir; /x\\n250 x\nC< 55…",
+    );
+}
+
+#[test]
+fn stou() {
+    let mut wire = session_with("deny upload /home/*\nallow");
+    wire.play(ARM);
+    wire.play(
+        "C> STOU
+         B> STOU
+         B< 150 FILE: x.1
+         * cancel
+         C< 553 …
+         B>! ABOR
+         = denied STOU 553 by deny upload /home/* (rules:1)
+         B< 426 x
+         B< 226 x",
+    );
+    let mut wire = session_with("deny upload /home/**\nallow");
+    wire.play(ARM);
+    wire.play("C> STOU\nC< 553 …\nC> STOU x\nC< 504 …");
+    let mut wire = session_with("deny upload /home/*.exe\nallow");
+    wire.play(ARM);
+    wire.play("C> STOU\nB> STOU\nB< 150 FILE: x.1\nC< 150 FILE: x.1\n* relay upload clear");
+}
+
+#[test]
+fn appe_and_rest_stor_as_overwrite() {
+    let mut wire = session_with("deny overwrite,append /home/**\nallow");
+    wire.play(ARM);
+    wire.play("C> APPE x\nC< 553 …\nC> REST 1\nC< 350 …\nC> STOR x\nC< 553 …");
+    wire.play("C> STOR x\nB> MLST /home/x\nB< 250-x\\n type=file; x\\n250 x\nC< 553 …");
+}
+
+#[test]
+fn offsets_that_are_none() {
+    session().play("C> REST -1\nC< 501 …\nC> REST 99999999999999999999\nC< 501 …\nC> REST x\nC< 501 …");
+}
+
+#[test]
+fn site_commands() {
+    refused(&[
+        "SITE CPFR /secret/x",
+        "SITE CHMOD 777 /secret/x",
+        "SITE UTIME 20200101000000 /secret/x",
+        "SITE UTIME /secret/x 20200101000000 20200101000000 20200101000000 UTC",
+        "SITE SYMLINK /secret/x y",
+        "SITE SYMLINK y /secret/x",
+        "SITE SYMLINK / y",
+        "SITE EXEC cat /secret/x",
+        "SITE EXEC",
+        "SITE CHDIR /secret",
+        "SITE MKDIR /secret/x",
+        "SITE RMDIR /secret",
+        "SITE RMDIR /",
+    ]);
+    let mut wire = session();
+    wire.play("C> SITE CPFR x\nC< 350 …\nC> SITE CPTO /secret/x\nC< 55…\nC> SITE CPTO y\nC< 503 …");
+    wire.play("C> RNFR x\nC< 350 …\nC> SITE CPTO y\nC< 503 …\nC> SITE CPFR x\nC< 350 …\nC> RNTO y\nC< 503 …");
+    wire.play("C> SITE CPFR /\nC< 350 …\nC> SITE CPTO y\nB> MLST /\nB< 250-x\\n type=dir; /\\n250 x\nC< 55…");
+    wire.play("C> SITE CPFR x\nC< 350 …\nC> SITE CPTO y\nB> SITE CPFR /home/x\nB< 350 x\nB> SITE CPTO /home/y\nB< 250 x\nC< 250 x");
+}
+
+#[test]
+fn times_and_facts_as_writes() {
+    refused(&[
+        "MFMT 20200101000000 /secret/x",
+        "MFCT 20200101000000 /secret/x",
+        "MFF Modify=20200101000000; /secret/x",
+        "MDTM 20200101000000 /secret/x",
+    ]);
+}
+
+#[test]
+fn symbolic_links_to_directories() {
+    let to_secret =
+        "B< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nC< 55…";
+    for command in
+        ["CWD link", "RETR link/x", "STOR link/x", "DELE link/x", "LIST link", "MLSD link", "SIZE link/x"]
+    {
+        let mut wire = session();
+        wire.play(ARM);
+        wire.play(&format!("C> {command}\nB> CWD /home/link\n{to_secret}"));
+    }
+}
+
+#[test]
+fn quotes_in_the_backends_pwd() {
+    for directory in [
+        "257 \"/home\"/../secret\"",
+        "257 \"/home\" \"/secret\"",
+        "257 \"/home/\"\"\"",
+        "257 \"/home/a\"b\" x",
+    ] {
+        let mut wire = session();
+        wire.play(&format!(
+            "C> CWD a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< {directory}\nB> CWD /home\nB< 250 x\nB> PWD
+             B< 257 \"/home\"\nC< 55…"
+        ));
+    }
+    let mut wire = session();
+    wire.play("C> CWD a\"b\nB> CWD /home/a\\\"b\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\"b\"\nC< 250 x");
+    wire.play("C> PWD\nC< 257 \"/home/a\"\"b\" is the current directory.");
+}
+
+#[test]
+fn another_policy_in_mid_session() {
+    let mut wire = session_with("deny * /other/**\nallow");
+    wire.play(ARM);
+    wire.play("C> SIZE /secret/x\nB> CWD /secret\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> SIZE x\nB< 213 1\nC< 213 1");
+    wire.change_policy(policy(RULES));
+    wire.play("C> SIZE /secret/x\nC< 550 …\nC> RETR /secret/x\nC< 550 …");
+}
+
+#[test]
+fn host_rein_user_and_acct() {
+    let mut wire = session();
+    wire.play("C> HOST x\nC< 503 …\nC> REIN\nC< 502 …\nC> USER bob\nC< 503 …");
+    // What an account changes nobody knows: the server is asked where it is.
+    wire.play("C> ACCT x\nB> ACCT x\nB< 230 x\nC< 230 x\nC> DELE y\nB> PWD\nB< 257 \"/secret\"\nC< 550 …");
+}
+
+#[test]
+fn lang_and_opts() {
+    let mut wire = session();
+    wire.play(
+        "C> LANG en\nB> LANG en\nB< 200 x\nC< 200 x\nC> OPTS UTF8 OFF\nB> OPTS UTF8 OFF\nB< 200 x\nC< 200 x",
+    );
+    wire.play("C> DELE /s\\xe9cret\nC< 550 …\nC> OPTS HASH x\nB> OPTS HASH x");
+}
+
+#[test]
+fn the_end_of_a_time_window_in_mid_transfer() {
+    super::revocation::an_hour_passes();
+}
