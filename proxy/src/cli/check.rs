@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::config::{self, Diagnostics};
+use crate::config::{self, Config, Diagnostics};
 use crate::logging::color_on_stderr;
 
 use super::output::{print, print_json, say};
 use super::probe::Probed;
-use super::{CliError, ConfigFile, Exit, files, probe};
+use super::{CliError, ConfigFile, Exit, files, policy, probe};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -34,12 +34,10 @@ pub fn run(args: &CheckArgs) -> Result<Exit, CliError> {
         Err(diagnostics) => (diagnostics, String::new(), None),
         Ok(loaded) => {
             let beyond = files::check(&loaded);
-            let summary = format!(
-                "ok: {}, {}\n",
-                count(loaded.config.listeners.len(), "listener"),
-                count(loaded.config.backends.len(), "backend")
-            );
-            let found = Diagnostics::new(loaded.warnings.into_iter().chain(beyond));
+            let failures: Vec<_> =
+                policy::failures(&loaded).iter().map(|failure| failure.diagnostic(&loaded)).collect();
+            let summary = summary(&loaded.config);
+            let found = Diagnostics::new(loaded.warnings.into_iter().chain(beyond).chain(failures));
             (found, summary, Some(loaded.config))
         }
     };
@@ -75,13 +73,25 @@ pub fn run(args: &CheckArgs) -> Result<Exit, CliError> {
     })
 }
 
+fn summary(config: &Config) -> String {
+    let counts = [
+        (config.listeners.len(), "listener"),
+        (config.backends.len(), "backend"),
+        (config.rules.rules.len(), "rule"),
+        (config.rules.tests.len(), "test"),
+    ];
+    let is_told = |(number, noun): &&(usize, &str)| *number > 0 || matches!(*noun, "listener" | "backend");
+    let told: Vec<String> = counts.iter().filter(is_told).map(|(number, noun)| count(*number, noun)).collect();
+    format!("ok: {}\n", told.join(", "))
+}
+
 fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 const AFTER_HELP: &str = "\
 Errors and warnings go to standard error, each with file, line, column and a hint. Certificates and keys
-that the configuration names are read, too. Nothing is bound, and without --probe nothing is dialled.
+that the configuration names are read, too, and each [[test]] is tried. Nothing is bound, and without --probe nothing is dialled.
 
 With --probe each server is visited as sessions and checks would: address, PROXY header, TLS, greeting, FEAT;
 where the backend's check is \"login\" or \"data\", its user logs in and lists, with EPSV and with PASV. A table

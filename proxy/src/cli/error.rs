@@ -18,6 +18,8 @@ pub enum Exit {
     Failure,
     /// It was called wrongly.
     Usage,
+    /// Policy denies what was asked about.
+    Denied,
     /// The configuration is invalid (EX_CONFIG of sysexits.h).
     Configuration,
 }
@@ -30,6 +32,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Denied => 4,
             Self::Configuration => 78,
         }
     }
@@ -70,6 +73,9 @@ pub enum CliError {
     /// The gateway, or the demo, could not start or did not end well.
     #[error(transparent)]
     Runtime(Box<dyn std::error::Error + Send + Sync>),
+    /// A question about what is not in the configuration.
+    #[error("{0}")]
+    Question(String),
     /// The verb is known but does nothing in this build.
     #[error("`{0}` is not available in this build")]
     Unavailable(&'static str),
@@ -87,6 +93,7 @@ impl CliError {
                 | StartError::BackendTls { .. }
                 | StartError::UnknownSocket { .. },
             )) => Exit::Configuration,
+            Self::Question(_) => Exit::Usage,
             Self::Authority(_)
             | Self::Write { .. }
             | Self::Exists(_)
@@ -108,6 +115,7 @@ impl CliError {
             | Self::Output(_)
             | Self::Runtime(_)
             | Self::Daemon(_)
+            | Self::Question(_)
             | Self::Unavailable(_) => format!("ftpsgate: {self}\n"),
         }
     }

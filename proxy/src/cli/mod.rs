@@ -8,10 +8,13 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 mod error;
+pub mod explain;
 mod files;
 pub mod man;
 mod output;
+pub mod policy;
 mod probe;
+mod question;
 pub mod run;
 mod source;
 pub mod trust;
@@ -40,6 +43,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Check a configuration, and show everything that is wrong with it
     Check(check::CheckArgs),
+    /// Say what policy makes of a command, and why
+    Explain(explain::ExplainArgs),
+    /// Try the tests of a policy
+    Policy(policy::PolicyArgs),
     /// Show a gateway at work: an FTP server, the gateway and a client, offline
     Demo(demo::DemoArgs),
     /// Use the local certificate authority
@@ -65,6 +72,8 @@ impl Cli {
                 run::run(args).map(|()| Exit::Success)
             }
             Command::Check(args) => check::run(&args),
+            Command::Explain(args) => explain::run(args),
+            Command::Policy(args) => policy::run(&args),
             Command::Demo(args) => demo::run(args).map(|()| Exit::Success),
             Command::Ca(args) => ca::run(&args).map(|()| Exit::Success),
             Command::Config(args) => config::run(&args).map(|()| Exit::Success),
@@ -81,12 +90,14 @@ Examples:
   ftpsgate config show --backend 10.2.0.11:21  the configuration file that would do the same
   ftpsgate check -c ftpsgate.toml              all errors of a configuration at once
   ftpsgate run -c ftpsgate.toml                run it
+  ftpsgate explain --user anna --from 10.0.0.7 \"STOR /in/a.csv\"
   ftpsgate ca root > ftpsgate-ca.pem           what clients must trust, and how
 
 Exit codes:
   0   done
   1   it failed while running
   2   wrong usage of the command line
+  4   policy denies what was asked about (explain)
   78  the configuration is invalid
 
 Environment:

@@ -289,7 +289,8 @@ mod tests {
         assert_eq!(listener["user_at_host"]["oneOf"][0], json!({ "const": "off" }));
         let backend = &schema["properties"]["backend"]["items"]["properties"];
         assert_eq!(backend["tls"]["enum"], json!(["off", "explicit", "implicit"]));
-        assert_eq!(backend["paths"], Value::Null);
+        assert_eq!(backend["paths"]["enum"], json!(["unix", "windows", "opaque"]));
+        assert_eq!(backend["destinations"], Value::Null);
         let server = &backend["servers"]["items"]["oneOf"][1];
         assert_eq!(server["properties"]["weight"]["maximum"], json!(256));
         let check = &backend["check"]["oneOf"];

@@ -7,6 +7,7 @@ use ftpsgate_policies::{CanonicalPath, Operation, PathError, PathProfile};
 
 use crate::codec::{Command, Reply, Verb};
 
+use super::judge::split_pattern;
 use super::paths::words;
 
 /// What one command does.
@@ -196,12 +197,34 @@ impl Deed {
         profile: PathProfile,
         directory: Option<&CanonicalPath>,
     ) -> Vec<(Operation, Place)> {
-        let places = self.objects.iter().map(|object| (object, object.name.resolve(profile, directory)));
+        let places = self.objects.iter().map(|object| (object, object.place(profile, directory).0));
         places
             .flat_map(|(object, place)| {
                 object.operations.iter().map(move |&operation| (operation, place.clone()))
             })
             .collect()
+    }
+
+    /// What it does to everything below a path, and whether not if that is a file; for explanations, too.
+    pub fn below(
+        &self,
+        profile: PathProfile,
+        directory: Option<&CanonicalPath>,
+    ) -> Vec<(Operation, CanonicalPath, bool)> {
+        let mut below = Vec::new();
+        for object in &self.objects {
+            let (place, is_pattern) = object.place(profile, directory);
+            let operations = if is_pattern { object.operations } else { object.below };
+            if let Some(path) = place.path() {
+                below.extend(operations.iter().map(|&operation| (operation, path.clone(), object.spares_files)));
+            }
+        }
+        below
+    }
+
+    /// What the client is told where paths count and the command's words leave open what they mean.
+    pub fn problem(&self) -> Option<&Reply> {
+        self.problem.as_ref()
     }
 
     pub(super) fn one(object: Object) -> Self {
@@ -223,6 +246,17 @@ impl Object {
             spares_files: false,
             is_pattern: false,
             is_listed: false,
+        }
+    }
+
+    /// Where it is; where its name is a pattern, the directory above that.
+    fn place(&self, profile: PathProfile, directory: Option<&CanonicalPath>) -> (Place, bool) {
+        match self.name.resolve(profile, directory) {
+            Place::Path(path) if self.is_pattern => match split_pattern(&path) {
+                Some((directory, _)) => (Place::Path(directory), true),
+                None => (Place::Path(path), false),
+            },
+            place @ (Place::Nothing | Place::Unresolved(_) | Place::Here(_) | Place::Path(_)) => (place, false),
         }
     }
 

@@ -349,7 +349,7 @@ fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {
 }
 
 /// The deepest directory above the first component that is a pattern, and the rest.
-fn split_pattern(path: &CanonicalPath) -> Option<(CanonicalPath, String)> {
+pub(super) fn split_pattern(path: &CanonicalPath) -> Option<(CanonicalPath, String)> {
     let is_pattern = |component: &str| component.contains(['*', '?', '[', '{']);
     let depth = path.components().position(is_pattern)?;
     let pattern: Vec<&str> = path.components().skip(depth).collect();

@@ -136,6 +136,12 @@ pub(in super::super) static TEST: Section = Section {
         ),
         key("exists", Kind::Boolean, Toml("false"), "Whether the file that is uploaded is there already."),
         key(
+            "before",
+            Kind::List(&Kind::Syntax("a command such as \"CWD /in\"", r"^[A-Za-z0-9]+( .*)?$")),
+            Absent,
+            "Commands before it that count: CWD, REST, ALLO, RNFR, SITE CPFR.",
+        ),
+        key(
             "command",
             Kind::Syntax("a command such as \"STOR /in/a.csv\", or CONNECT", r"^[A-Za-z0-9]+( .*)?$"),
             Required,

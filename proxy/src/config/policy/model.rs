@@ -81,6 +81,8 @@ pub struct Question {
     pub size_bytes: Option<u64>,
     /// Whether the file that is uploaded is there already.
     pub exists: bool,
+    /// Commands that came before it in the session, and were accepted: CWD, REST, ALLO, RNFR and SITE CPFR count.
+    pub before: Vec<Command>,
     /// What is to be judged.
     pub command: AskedCommand,
 }

@@ -6,6 +6,7 @@ use ftpsgate_ftp::codec::{Command, CommandError};
 use ftpsgate_policies::rule::CertificatePattern;
 
 use super::super::document::Located;
+use super::super::route::{list, values};
 use super::super::syntax::{self, SyntaxError, quoted};
 use super::super::table::Table;
 use super::super::value::{boolean, choice, parsed, size};
@@ -29,7 +30,7 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
     let sni = table.optional("sni", |value, kind| parsed(value, kind, syntax::line));
     let tls = table.optional("tls", choice);
     let mut is_sound = true;
-    let certificates = super::super::route::list(
+    let certificates = list(
         table,
         "certificates",
         |value, kind| parsed(value, kind, parse_certificate),
@@ -39,6 +40,17 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
     let directory = table.read("directory", |value, kind| parsed(value, kind, syntax::directory));
     let size_bytes = table.optional("size", size);
     let exists = table.read("exists", boolean);
+    let before = list(
+        table,
+        "before",
+        |value, kind| {
+            parsed(value, kind, |text| match parse_command(text)? {
+                AskedCommand::Command(command) => Ok(command),
+                AskedCommand::Connect => Err(SyntaxError::new("CONNECT comes first", "leave it out")),
+            })
+        },
+        &mut is_sound,
+    );
     let command = table.required("command", |value, kind| parsed(value, kind, parse_command));
     let expect = table.required("expect", choice);
     let rule = table.optional("rule", |value, kind| parsed(value, kind, syntax::line));
@@ -62,11 +74,12 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
                 backend: backend.value.clone(),
                 sni: sni.value,
                 tls: tls.value,
-                certificates: super::super::route::values(certificates),
+                certificates: values(certificates),
                 at: at.value,
                 directory: directory.value,
                 size_bytes: size_bytes.value,
                 exists: exists.value,
+                before: values(before),
                 command,
             },
             expect,

@@ -1,5 +1,6 @@
 //! The tables of policy, written back: those of all files in one.
 
+use ftpsgate_ftp::codec::Command;
 use ftpsgate_policies::rule::{CertificatePattern, Group, Matchers, Rule};
 use ftpsgate_policies::{Operation, request};
 use toml::Value;
@@ -95,6 +96,7 @@ fn test(test: &PolicyTest) -> Table {
         directory,
         size_bytes,
         exists,
+        before,
         command,
     } = question;
     let text = |key, value: &Option<String>| value.as_deref().map(|text| entry(key, text));
@@ -110,6 +112,8 @@ fn test(test: &PolicyTest) -> Table {
     entries.push(entry("directory", directory.as_str()));
     entries.extend(size_bytes.map(|size| entry("size", format_size(size))));
     entries.push(entry("exists", *exists));
+    let before: Vec<String> = before.iter().map(command_line).collect();
+    entries.extend(written([("before", texts(&before))]));
     entries.push(entry("command", command_text(command)));
     entries.push(entry("expect", expect.word()));
     entries.extend(text("rule", rule));
@@ -120,10 +124,14 @@ fn test(test: &PolicyTest) -> Table {
 fn command_text(command: &AskedCommand) -> String {
     match command {
         AskedCommand::Connect => "CONNECT".to_owned(),
-        AskedCommand::Command(command) => match command.argument() {
-            None => command.verb().name().to_owned(),
-            Some(argument) => format!("{} {}", command.verb().name(), String::from_utf8_lossy(argument)),
-        },
+        AskedCommand::Command(command) => command_line(command),
+    }
+}
+
+fn command_line(command: &Command) -> String {
+    match command.argument() {
+        None => command.verb().name().to_owned(),
+        Some(argument) => format!("{} {}", command.verb().name(), String::from_utf8_lossy(argument)),
     }
 }
 

@@ -271,7 +271,7 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
             count += 1;
         }
     }
-    assert!(count > 9, "{count}");
+    assert!(count > 4, "{count}");
 }
 
 #[test]

@@ -80,6 +80,7 @@ const EVERY_KEY: &str = r#"
     proxy_protocol = "v2"
     source = "2001:db8::2"
     max_sessions = 12
+    paths = "windows"
     connect_timeout = "1s"
     reply_timeout = "2s"
     stall_timeout = "3s"
@@ -109,6 +110,55 @@ const EVERY_KEY: &str = r#"
     [[route]]
     listeners = ["b"]
     backend = "three"
+    [policy]
+    files = []
+    default = "deny"
+    mode = "observe"
+    [[group]]
+    name = "partners"
+    users = ["partner-*", "{x,y}\\\\"]
+    from = ["198.51.100.0/24", "2001:db8::/32"]
+    [[rule]]
+    name = "a \"quoted\" name"
+    users = ["partner-*"]
+    groups = ["partners"]
+    from = ["198.51.100.0/24"]
+    certificates = ["CN=partner-*", "san:*.acme.example", "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+    listeners = ["a"]
+    backends = ["one", "two"]
+    operations = ["connect", "login", "list", "download"]
+    commands = ["xmkd", "site chmod", "NOOP"]
+    paths = ["/reports/**", "/home/$user/*.{csv,xml}", "**/\\[*.exe"]
+    tls = ">=1.2"
+    larger_than = "100MiB"
+    hours = "Mon-Fri 07:00-19:00; Sat 22:00-02:00"
+    timezone = "Europe/Berlin"
+    action = "deny"
+    mode = "observe"
+    reply = "550 Reports only"
+    [[rule]]
+    name = "the rest"
+    action = "allow"
+    [[test]]
+    user = "partner-7"
+    from = "::ffff:198.51.100.9"
+    listener = "b"
+    backend = "two"
+    sni = "acme.example.com"
+    tls = "none"
+    certificates = ["CN=partner-7", "san:a.acme.example"]
+    at = "2026-11-22T15:00:00+01:00"
+    directory = "/in"
+    size = "3MiB"
+    exists = true
+    before = ["CWD sub", "REST 5"]
+    command = "stor  two blanks "
+    expect = "allow"
+    rule = "default"
+    [[test]]
+    from = "2001:db8::1"
+    command = "CONNECT"
+    expect = "allow"
 "#;
 
 fn again(config: &Config) -> Config {

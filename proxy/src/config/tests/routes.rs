@@ -74,7 +74,7 @@ fn matchers_are_patterns_and_not_empty() {
         only_error(
             &routes(&format!("{FOR_ALL}\n{name} = []")),
             &format!("15:{}: `{name}` is empty", name.len() + 4),
-            "leave the key out for a route that takes everybody",
+            "leave the key out: then anything does",
         );
     }
     for name in ["users", "sni", "hosts", "certificates"] {
