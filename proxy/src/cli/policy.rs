@@ -124,3 +124,6 @@ For each test that fails, its place and the explanation of what policy says go t
 `ftpsgate check` tries the tests, too.
 
 Exit codes: 0 if all tests passed; 1 if one failed; 78 if the configuration is invalid.";
+
+#[cfg(test)]
+mod tests;

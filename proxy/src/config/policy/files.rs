@@ -47,7 +47,8 @@ pub(super) fn read(policy: &Table<'_>) -> Vec<PolicyFile> {
                 return document.error(Basis::Value, span, message, fault.hint);
             }
         };
-        if found.is_empty() && is_written {
+        // A directory for files that may come is often empty.
+        if found.is_empty() && is_written && pattern != DEFAULT_FILES {
             let hint = "it is read again with every reload; remove it if nothing will come";
             document.warning(span, "`files`: no file has such a name", hint);
         }

@@ -9,7 +9,7 @@ use ftpsgate_policies::rule::{
 use ftpsgate_policies::{Glob, Operation};
 
 use super::super::diagnostic::Span;
-use super::super::document::{Basis, Located};
+use super::super::document::{Basis, Located, Origin};
 use super::super::pattern;
 use super::super::route::{list, values};
 use super::super::spelling::nearest;
@@ -148,7 +148,7 @@ fn schedule(table: &Table<'_>) -> (Option<Schedule>, bool) {
 }
 
 fn reply(table: &Table<'_>, action: Option<Action>) -> Located<Option<RuleReply>> {
-    let reply = table.optional("reply", |value, kind| {
+    let mut reply = table.optional("reply", |value, kind| {
         parsed(value, kind, |text| {
             RuleReply::parse(text).map_err(|error| {
                 SyntaxError::new(
@@ -165,6 +165,7 @@ fn reply(table: &Table<'_>, action: Option<Action>) -> Located<Option<RuleReply>
             "only a rule that denies has a `reply`",
             "remove it: what is allowed is answered by the server",
         );
+        reply.origin = Origin::Faulty;
     }
     reply
 }
