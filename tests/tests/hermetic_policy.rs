@@ -117,7 +117,6 @@ action = \"deny\"
 #[test]
 fn what_is_denied_is_told_and_recorded_with_the_rule_and_its_place() {
     let stage = Stage::start(POLICY);
-    let mut client = stage.user("anna");
     let file = stage.gateway.config_file().display().to_string();
     for (command, code, text, rule) in [
         ("DELE /home/anna/f", 550, "Nothing is deleted here", "no deletion on plain listeners"),
@@ -127,14 +126,15 @@ fn what_is_denied_is_told_and_recorded_with_the_rule_and_its_place() {
         ("RETR /home/bob/f", 550, "Not allowed", ""),
     ] {
         let mark = stage.gateway.log().mark();
-        client.epsv();
-        let reply = client.expect(command, code);
+        let reply = first_reply(&stage, "anna", command);
+        assert_eq!(reply.code, code, "{command}: {reply:?}");
         assert!(reply.mentions(text), "{command}: {reply:?}");
         let (name, place, recorded) = stage.denial(mark);
         assert_eq!((name.as_str(), recorded), (rule, u64::from(code)), "{command}");
         assert_eq!(place.starts_with(&file), !rule.is_empty(), "{command}: {place}");
     }
     assert!(!stage.server.path("reports/new").exists());
+    let mut client = stage.user("anna");
     assert_eq!(client.download("RETR /home/anna/f"), b"home/anna/f");
     client.upload("STOR /in/new", b"content");
     assert_eq!(stage.server.content("in/new"), b"content");
