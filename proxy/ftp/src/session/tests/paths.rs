@@ -336,7 +336,7 @@ fn fast_transfers_are_absolute() {
     ] {
         let mut wire = fast();
         wire.play(ARM);
-        wire.play(&format!("C> {command}\nB> {sent}\nB< 550 no\n* discard\nC< 550 no"));
+        wire.play(&format!("C> {command}\nB> {sent}\nB< 550 no\n* withdraw\nC< 550 no"));
     }
 }
 
@@ -419,11 +419,11 @@ fn names_that_servers_misread_are_sent_with_their_directory() {
 #[test]
 fn strict_listings_enter_the_directory() {
     let mut wire = strict_armed();
-    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* discard\nC< 550 no");
+    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* withdraw\nC< 550 no");
     wire.play(ARM);
     // The client is still where it was.
     wire.play(
-        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* discard\nC< 550 no",
+        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* withdraw\nC< 550 no",
     );
     wire.play(ARM);
     wire.play(
@@ -442,9 +442,9 @@ fn a_strict_listing_of_a_file_names_it() {
 #[test]
 fn a_pattern_and_r_need_all_of_the_directory() {
     let mut wire = strict_armed();
-    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* withdraw\nC< 550 x");
     wire.play(ARM);
-    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* withdraw\nC< 550 x");
     for command in
         ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"]
     {
@@ -588,7 +588,7 @@ fn an_upload_is_an_overwrite_where_size_knows_the_file() {
     asked().play("B< 213 9\nB> TYPE A\nB< 200 x\nC< 553 …");
     asked().play("B< 450 Busy\nB> TYPE A\nB< 200 x\nC< 553 …");
     let mut wire = asked();
-    wire.play("B< 550 No such file\nB> TYPE A\nB< 200 x\nB> STOR x\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("B< 550 No such file\nB> TYPE A\nB< 200 x\nB> STOR x\nB< 550 x\n* withdraw\nC< 550 x");
     wire.play(ARM);
     // What the server does not know is not asked again.
     wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x\nC> STOR y\nB> SIZE /in/y\nB< 550 x\nB> STOR y");
