@@ -33,6 +33,8 @@ pub(super) struct View {
     directory: Directory,
     /// The server's; another one while a walk is not undone.
     at: Directory,
+    /// The server's directory, or one above it, was renamed: it says anew where it is.
+    is_stale: bool,
     /// The server refused MLST.
     lacks_mlst: bool,
 }
@@ -145,6 +147,10 @@ impl Session {
     pub(super) fn prepare_view(&mut self, command: Command, now: Now) -> Option<Command> {
         match (&self.view, self.needs_view()) {
             (None, true) if command.verb() != Verb::Quit => {
+                self.ask_home(Then::Again { command }, now);
+                None
+            }
+            (Some(view), _) if view.is_stale => {
                 self.ask_home(Then::Again { command }, now);
                 None
             }
