@@ -172,7 +172,7 @@ impl Server {
             "CPTO" => {
                 let (from, to) = (self.copy_from.take()?, self.entry(rest)?);
                 self.check_tree(&from);
-                self.touch(parent(&to));
+                self.touch_parent(&to);
                 self.touch(&to);
                 (!self.nodes.contains_key(&to) && !is_within(&to, &from)).then_some(())?;
                 for (path, node) in self.tree(&from) {
@@ -216,7 +216,7 @@ impl Server {
             Some(Kind::File) => self.touch(&path),
             Some(Kind::Directory | Kind::Link(_)) => return None,
             None => {
-                self.touch(parent(&path));
+                self.touch_parent(&path);
                 self.nodes.insert(path, Node { kind: Kind::File, is_marked: false });
             }
         }
@@ -227,7 +227,7 @@ impl Server {
     fn make(&mut self, argument: &str, kind: Kind) -> Option<()> {
         let path = self.entry(argument)?;
         (!self.nodes.contains_key(&path)).then_some(())?;
-        self.touch(parent(&path));
+        self.touch_parent(&path);
         self.nodes.insert(path, Node { kind, is_marked: false });
         Some(())
     }
@@ -236,10 +236,7 @@ impl Server {
         let path = self.entry(argument).filter(|path| path != "/")?;
         self.touch(&path);
         self.nodes.get(&path)?;
-        if path != FREE {
-            // What allows a tree allows its root.
-            self.touch(parent(&path));
-        }
+        self.touch_parent(&path);
         let tree = self.tree(&path);
         if is_recursive {
             self.check_tree(&path);
@@ -253,10 +250,8 @@ impl Server {
     fn rename(&mut self, argument: &str) -> Option<()> {
         let (from, to) = (self.rename_from.take()?, self.entry(argument)?);
         (from != "/" && !is_within(&to, &from)).then_some(())?;
-        if from != FREE {
-            self.touch(parent(&from));
-        }
-        self.touch(parent(&to));
+        self.touch_parent(&from);
+        self.touch_parent(&to);
         self.touch(&to);
         (!self.nodes.contains_key(&to) || self.tree(&to).len() == 1).then_some(())?;
         self.check_tree(&from);
@@ -308,6 +303,13 @@ impl Server {
     fn touch(&self, path: &str) {
         let is_marked = self.nodes.get(path).is_some_and(|node| node.is_marked);
         assert!(!is_marked, "{path} is touched");
+    }
+
+    /// An entry is made or removed there. What allows a tree allows its root, too.
+    fn touch_parent(&self, path: &str) {
+        if path != FREE {
+            self.touch(parent(path));
+        }
     }
 
     fn check_tree(&self, path: &str) {

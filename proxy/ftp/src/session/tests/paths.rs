@@ -671,6 +671,42 @@ fn a_directory_with_denied_children_is_not_renamed() {
 }
 
 #[test]
+fn a_server_whose_directory_was_renamed_says_anew_where_it_is() {
+    let mut wire = strict();
+    wire.play(
+        "C> DELE a/x
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         B> DELE x
+         B< 250 x
+         C< 250 x
+         C> RNFR /home
+         C< 350 …
+         C> RNTO /b
+         B> CWD /
+         B< 250 x
+         B> PWD
+         B< 257 \"/\"
+         B> RNFR /home
+         B< 350 x
+         B> RNTO /b
+         B< 250 x
+         C< 250 x",
+    );
+    let mut wire = fast();
+    wire.play("C> CWD a\nB> CWD /in/a\nB< 250 x\nB> PWD\nB< 257 \"/in/a\"\nC< 250 x");
+    wire.play(
+        "C> RNFR /in/a\nC< 350 …\nC> RNTO /in/b\nB> RNFR /in/a\nB< 350 x\nB> RNTO /in/b\nB< 250 x\nC< 250 x",
+    );
+    // Another directory may have that name now.
+    wire.play(
+        "C> MLST\nB> PWD\nB< 257 \"/in/b\"\nB> CWD /in/a\nB< 550 none\nB> PWD\nB< 257 \"/in/b\"\nC< 550 none",
+    );
+}
+
+#[test]
 fn a_renewal_goes_where_the_view_is() {
     let mut scene = Scene::plain().secure_backend().policy(policy(STRICT));
     scene.upstream().may_renew = true;
