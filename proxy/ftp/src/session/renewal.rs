@@ -239,6 +239,8 @@ impl Session {
             Some(Renewal::Login { old, .. }) => {
                 self.upstream = Some(old);
                 self.debts = Debts::default();
+                // Those that we were told of last are the new connection's.
+                self.tickets = DataTickets::Spent;
                 self.actions.push_back(Action::SettleRenewal(false));
             }
             None => return,

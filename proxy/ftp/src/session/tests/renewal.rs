@@ -288,6 +288,21 @@ fn a_failed_renewal_is_tried_again_unless_the_login_was_refused() {
 }
 
 #[test]
+fn tickets_of_a_failed_renewal_are_none_of_the_old_connections() {
+    // What is pipelined runs at once, before the driver can tell of tickets again.
+    let pipelined = "C> STOR a\nC> EPSV\nC> STOR b";
+    let mut wire = secured();
+    wire.play(&format!("{pipelined}\nB< 331 x\nB> PASS hunter2\ntickets available"));
+    wire.play(
+        "B< 530 no\n* keep the old\n* discard\nC< 425 …\n* lease\nlease ok\nC< 229 …\n* discard\nC< 425 …",
+    );
+    wire.play("= transfer STOR 425 0B 0s none\n= transfer STOR 425 0B 0s none");
+    // Where the login is still good, the second one asks for another.
+    let mut wire = logged_in();
+    wire.play(&format!("{pipelined}\nB< 550 gone\n* keep the old\n* discard\nC< 425 …\n* lease\nB> PWD"));
+}
+
+#[test]
 fn a_login_that_brings_no_ticket() {
     let mut wire = secured();
     wire.play("B< 230 x\nB> CWD /in\nB< 250 x\n* keep the new\n= renewed true");
