@@ -60,6 +60,8 @@ pub enum Action {
     /// Let go of the leased ports, of the client's address and of the backend's data connection; nothing was moved over
     /// them. What was asked for and is not answered will not be.
     DiscardData,
+    /// The same where the server refused the transfer for good: it will not dial the port that it was given.
+    WithdrawData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
     /// Stop the relay, or what was to become one: both data connections end so that nobody can take them for

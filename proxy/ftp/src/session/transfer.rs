@@ -292,8 +292,12 @@ impl Session {
                 self.reply(reply);
                 self.actions.push_back(Action::StartRelay(order));
             }
-            Kind::TransientFailure | Kind::PermanentFailure => {
+            Kind::TransientFailure => {
                 self.actions.push_back(Action::DiscardData);
+                self.finish_transfer(running, reply, now);
+            }
+            Kind::PermanentFailure => {
+                self.actions.push_back(Action::WithdrawData);
                 self.finish_transfer(running, reply, now);
             }
             Kind::Completion | Kind::Intermediate => {

@@ -150,9 +150,11 @@ fn a_held_restart_does_not_outlive_a_transfer_that_did_not_begin() {
 
 #[test]
 fn a_backend_that_refuses_the_transfer() {
-    for reply in ["550 no", "425 cannot connect", "522 reuse"] {
+    // Who could not connect may still try; who refuses will not.
+    for (reply, end) in [("550 no", "withdraw"), ("425 cannot connect", "discard"), ("522 reuse", "withdraw")]
+    {
         let mut wire = told("RETR a");
-        wire.play(&format!("B< 200 ok\nB> RETR a\nB< {reply}\n* discard\nC< {reply}\nC> PWD\nB> PWD"));
+        wire.play(&format!("B< 200 ok\nB> RETR a\nB< {reply}\n* {end}\nC< {reply}\nC> PWD\nB> PWD"));
     }
 }
 

@@ -416,6 +416,7 @@ fn describe_action(action: &Action) -> String {
         Action::SetClientAddress(address) => format!("* client at {address}"),
         Action::LeaseUpstreamPort => "* lease upstream".into(),
         Action::DiscardData => "* discard".into(),
+        Action::WithdrawData => "* withdraw".into(),
         Action::StartRelay(order) => {
             let direction = match order.direction {
                 Direction::Upload => "upload",

@@ -73,10 +73,16 @@ fn one_transfer_after_the_other() {
 
 #[test]
 fn the_backend_refuses_before_the_data() {
-    for reply in ["550 No such file", "450 Busy", "425 no", "553 no"] {
-        Wire::opening("RETR a").play(&format!("B< {reply}\n* discard\nC< {reply}\nC> PWD\nB> PWD"));
+    let refusals = [
+        ("550 No such file", "withdraw"),
+        ("450 Busy", "discard"),
+        ("425 no", "discard"),
+        ("553 no", "withdraw"),
+    ];
+    for (reply, end) in refusals {
+        Wire::opening("RETR a").play(&format!("B< {reply}\n* {end}\nC< {reply}\nC> PWD\nB> PWD"));
     }
-    Wire::opening("STOR a").play("B< 553 no\n* discard\nC< 553 no\n= transfer STOR 553 0B 0s none");
+    Wire::opening("STOR a").play("B< 553 no\n* withdraw\nC< 553 no\n= transfer STOR 553 0B 0s none");
 }
 
 #[test]
