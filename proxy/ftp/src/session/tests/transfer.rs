@@ -142,7 +142,7 @@ fn a_refused_transfer_has_moved_none_of_the_bytes_of_the_one_before() {
         // The driver looks at the last relay before each event, until there is another.
         wire.play(&format!("progress 9 ended\nC> STOR b\nB> STOR b\nprogress 9 ended\n{transfer}\n{fact}"));
     };
-    refused("B< 553 no\n* discard\nC< 553 no", "= transfer STOR 553 0B 0s none");
+    refused("B< 553 no\n* withdraw\nC< 553 no", "= transfer STOR 553 0B 0s none");
     refused("C closed\n* cancel\n* close", "= transfer STOR 421 0B 0s none");
     // Nor has the upload ended: a confirmation is still early.
     refused(
