@@ -284,7 +284,8 @@ impl Tls {
         let mut config = builder.with_single_cert(chain, key)?;
         config.ticketer = Ticketer::new()?;
         config.send_tls13_tickets = 1;
-        let receiving = ServerConfig { send_tls13_tickets: 0, ..config.clone() };
+        let mut receiving = config.clone();
+        receiving.send_tls13_tickets = 0;
         Ok(Self { sending: Arc::new(config), receiving: Arc::new(receiving) })
     }
 }
