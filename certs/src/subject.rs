@@ -33,7 +33,9 @@ pub fn alternative_names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
         }
         GeneralName::IPAddress(bytes) => {
             let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok().map(|address| address.to_string())
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+                .ok()
+                .map(|address| address.to_string())
         }
         _ => None,
     };
@@ -204,9 +206,9 @@ mod tests {
             SanType::IpAddress("2001:db8::1".parse().unwrap()),
         ];
         let mut names = |more: usize| {
-            params.subject_alt_names.extend(
-                (0..more).map(|number| SanType::DnsName(format!("n{number}").try_into().unwrap())),
-            );
+            params
+                .subject_alt_names
+                .extend((0..more).map(|number| SanType::DnsName(format!("n{number}").try_into().unwrap())));
             let certificate = params.clone().self_signed(&KeyPair::generate().unwrap()).unwrap();
             alternative_names_of(certificate.der())
         };

@@ -20,7 +20,9 @@ impl Stage {
         for directory in ["in", "reports", "reports/old", "home", "home/anna", "home/bob", "secret"] {
             std::fs::create_dir(server.path(directory)).unwrap();
         }
-        for file in ["in/there", "reports/q3.csv", "reports/old/q1.csv", "home/anna/f", "home/bob/f", "secret/key"] {
+        for file in
+            ["in/there", "reports/q3.csv", "reports/old/q1.csv", "home/anna/f", "home/bob/f", "secret/key"]
+        {
             server.put(file, file.as_bytes());
         }
         let gateway = Gateway::start(GatewayOptions::all_modes(server.address()).extra(policy));
@@ -48,7 +50,8 @@ impl Stage {
     }
 
     fn ftpsgate(&self, arguments: &[&str]) -> Output {
-        let output = Command::new(binary()).args(arguments).arg("-c").arg(self.gateway.config_file()).output();
+        let output =
+            Command::new(binary()).args(arguments).arg("-c").arg(self.gateway.config_file()).output();
         output.expect("the gateway's binary starts")
     }
 
@@ -181,7 +184,8 @@ fn a_rule_may_ask_for_tls() {
 
 #[test]
 fn a_rule_under_observation_is_recorded_and_not_enforced() {
-    let rule = "[[rule]]\nname = \"watch\"\noperations = [\"download\"]\naction = \"deny\"\nmode = \"observe\"\n";
+    let rule =
+        "[[rule]]\nname = \"watch\"\noperations = [\"download\"]\naction = \"deny\"\nmode = \"observe\"\n";
     let whole = "[[rule]]\nname = \"watch\"\noperations = [\"download\"]\naction = \"deny\"\n";
     for policy in [
         format!("[policy]\ndefault = \"allow\"\n{rule}"),
@@ -219,7 +223,8 @@ fn a_bad_reload_changes_nothing() {
     let stage = Stage::start(deny);
     let mut client = stage.user("anna");
     let mark = stage.gateway.log().mark();
-    let broken = GatewayOptions::all_modes(stage.server.address()).extra("[[rule]]\nname = \"x\"\naction = \"allow\"\n");
+    let broken = GatewayOptions::all_modes(stage.server.address())
+        .extra("[[rule]]\nname = \"x\"\naction = \"allow\"\n");
     stage.gateway.rewrite_config(broken);
     stage.gateway.sighup();
     let complaint = stage.gateway.log().wait_since(mark, |event| event.text("level") == "ERROR", PATIENCE);
@@ -349,11 +354,13 @@ fn explain_says_what_then_happens() {
         };
         let mark = stage.gateway.log().mark();
         let reply = first_reply(&stage, user, command);
-        let was_denied = reply.code >= 500 && (reply.mentions("Not allowed") || reply.mentions("Nothing is deleted"));
+        let was_denied =
+            reply.code >= 500 && (reply.mentions("Not allowed") || reply.mentions("Nothing is deleted"));
         assert_eq!(is_denied, was_denied, "{user} {command}: {reply:?}\n{text}");
         if was_denied {
             let (rule, _, _) = stage.denial(mark);
-            let named = if rule.is_empty() { "by default".to_owned() } else { format!("denied by rule `{rule}`") };
+            let named =
+                if rule.is_empty() { "by default".to_owned() } else { format!("denied by rule `{rule}`") };
             assert!(text.contains(&named) || text.contains("could hold"), "{user} {command}: {rule}\n{text}");
         }
         counts[usize::from(was_denied)] += 1;
@@ -378,7 +385,9 @@ fn tests_beside_the_rules_are_tried() {
     let right = "[[test]]\nuser = \"anna\"\nfrom = \"10.0.0.1\"\ncommand = \"RETR /secret/key\"\nexpect = \"deny\"\nrule = \"nothing secret\"\n";
     let wrong = right.replace("\"deny\"", "\"allow\"");
     let stage = Stage::start(&format!("{POLICY}{right}"));
-    for (policy, tested, checked) in [(format!("{POLICY}{right}"), 0, 0), (format!("{POLICY}{right}{wrong}"), 1, 78)] {
+    for (policy, tested, checked) in
+        [(format!("{POLICY}{right}"), 0, 0), (format!("{POLICY}{right}{wrong}"), 1, 78)]
+    {
         stage.gateway.rewrite_config(GatewayOptions::all_modes(stage.server.address()).extra(&policy));
         let output = stage.ftpsgate(&["policy", "test"]);
         assert_eq!(output.status.code(), Some(tested), "{output:?}");

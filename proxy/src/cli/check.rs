@@ -81,7 +81,8 @@ fn summary(config: &Config) -> String {
         (config.rules.tests.len(), "test"),
     ];
     let is_told = |(number, noun): &&(usize, &str)| *number > 0 || matches!(*noun, "listener" | "backend");
-    let told: Vec<String> = counts.iter().filter(is_told).map(|(number, noun)| count(*number, noun)).collect();
+    let told: Vec<String> =
+        counts.iter().filter(is_told).map(|(number, noun)| count(*number, noun)).collect();
     format!("ok: {}\n", told.join(", "))
 }
 

@@ -7,8 +7,8 @@ use ftpsgate_ftp::codec::Command;
 use ftpsgate_policies::request::TlsVersion;
 
 use crate::config::{
-    self, AskedCommand, AskedTime, CertificatePart, Choice, Diagnostics, Question, SyntaxError, parse_certificate,
-    parse_command, parse_local_time, parse_size,
+    self, AskedCommand, AskedTime, CertificatePart, Choice, Diagnostics, Question, SyntaxError,
+    parse_certificate, parse_command, parse_local_time, parse_size,
 };
 use crate::logging::color_on_stderr;
 
@@ -108,7 +108,8 @@ impl ExplainArgs {
             directory: self.directory,
             size_bytes: self.size,
             exists: self.exists,
-            before: before.ok_or_else(|| CliError::Question("CONNECT comes before every command".to_owned()))?,
+            before: before
+                .ok_or_else(|| CliError::Question("CONNECT comes before every command".to_owned()))?,
             command,
         })
     }

@@ -14,7 +14,8 @@ use ftpsgate_policies::request::{Tls, TlsVersion};
 use ftpsgate_policies::route::{self, Arrival};
 use ftpsgate_policies::rule::Action;
 use ftpsgate_policies::{
-    Access, CanonicalPath, Extent, Operation, PathError, PathProfile, Policy, Request, RuleRef, Subject, Target,
+    Access, CanonicalPath, Extent, Operation, PathError, PathProfile, Policy, Request, RuleRef, Subject,
+    Target,
 };
 use serde_json::{Value, json};
 
@@ -152,7 +153,8 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn judge(&self, question: &Question, command: &Command) -> Result<Decision, String> {
-        let directory = CanonicalPath::resolve(self.profile, Some(&CanonicalPath::root()), question.directory.as_bytes());
+        let directory =
+            CanonicalPath::resolve(self.profile, Some(&CanonicalPath::root()), question.directory.as_bytes());
         let mut directory = match directory {
             Ok(directory) => Some(directory),
             Err(PathError::Opaque) => None,
@@ -182,7 +184,9 @@ impl Asked<'_> {
             return Ok(Decision::Unclear(String::from_utf8_lossy(&reply.encode()).trim_end().to_owned()));
         }
         let mut operations = deed.accesses(self.profile, directory.as_ref());
-        for (operation, _) in operations.iter_mut().filter(|_| question.exists && command.verb() == Verb::Stor) {
+        for (operation, _) in
+            operations.iter_mut().filter(|_| question.exists && command.verb() == Verb::Stor)
+        {
             if *operation == Operation::Upload {
                 *operation = Operation::Overwrite;
             }
@@ -191,8 +195,10 @@ impl Asked<'_> {
             matches!(operation, Operation::Upload | Operation::Overwrite | Operation::Append)
         };
         let subcommand = command.subcommand();
-        let accesses: Vec<Access<'_>> =
-            operations.iter().map(|(operation, place)| Access { operation: *operation, target: target(place) }).collect();
+        let accesses: Vec<Access<'_>> = operations
+            .iter()
+            .map(|(operation, place)| Access { operation: *operation, target: target(place) })
+            .collect();
         let request = Request {
             subject: self.subject,
             verb: command.verb().name(),
@@ -206,9 +212,11 @@ impl Asked<'_> {
             self.policy.authorize_subtree(&request, *operation, path) != Extent::All
         };
         let below = deed.below(self.profile, directory.as_ref()).into_iter().find(mixed);
-        let below = below
-            .filter(|_| counts_paths)
-            .map(|(operation, path, spares_files)| Below { operation, path, spares_files });
+        let below = below.filter(|_| counts_paths).map(|(operation, path, spares_files)| Below {
+            operation,
+            path,
+            spares_files,
+        });
         let places = operations.into_iter().map(|(_, place)| place).collect();
         Ok(Decision::Judged { explanation, places, below })
     }
@@ -279,19 +287,33 @@ impl Answer {
             "" => String::new(),
             backend => format!(", backend {backend}"),
         };
-        say(format!("  by {user} from {}, listener {}{backend}", self.subject.address, self.subject.listener));
+        say(format!(
+            "  by {user} from {}, listener {}{backend}",
+            self.subject.address, self.subject.listener
+        ));
         match &self.decision {
-            Decision::Nowhere => say("  no route and no backend is there for this user: 530 at USER".to_owned()),
-            Decision::Unclear(reply) => say(format!("  rules have paths, and these words leave open which is meant: {reply}")),
+            Decision::Nowhere => {
+                say("  no route and no backend is there for this user: 530 at USER".to_owned())
+            }
+            Decision::Unclear(reply) => {
+                say(format!("  rules have paths, and these words leave open which is meant: {reply}"))
+            }
             Decision::Judged { explanation, places, below } => {
-                for (access, place) in explanation.accesses.iter().zip(places.iter().map(Some).chain([None])) {
+                for (access, place) in explanation.accesses.iter().zip(places.iter().map(Some).chain([None]))
+                {
                     say(format!("  {}: {}", described(access, place), verdict(access)));
                     for passed in &access.passed {
-                        say(format!("    rule `{}` ({}): {}", passed.rule.name(), passed.rule.origin(), why(passed.because)));
+                        say(format!(
+                            "    rule `{}` ({}): {}",
+                            passed.rule.name(),
+                            passed.rule.origin(),
+                            why(passed.because)
+                        ));
                     }
                 }
                 if explanation.is_observed {
-                    say("  the policy is under observation: the denial is recorded, and not enforced".to_owned());
+                    say("  the policy is under observation: the denial is recorded, and not enforced"
+                        .to_owned());
                 }
                 match below {
                     Some(below) if below.spares_files => say(format!(
@@ -369,7 +391,9 @@ fn verdict(access: &AccessExplanation) -> String {
             format!("{word} by rule `{}` ({}), whose paths lie below", rule.name(), rule.origin())
         }
         Some(rule) => format!("{word} by rule `{}` ({})", rule.name(), rule.origin()),
-        None if access.operation.is_none_or(Operation::is_admission) => format!("{word}, for no rule names it"),
+        None if access.operation.is_none_or(Operation::is_admission) => {
+            format!("{word}, for no rule names it")
+        }
         None => format!("{word} by default, for no rule matches"),
     }
 }

@@ -67,8 +67,7 @@ fn surroundings(drafts: &Drafts) -> Surroundings {
         listener.listener.mode != Mode::Plain
             && profile.is_none_or(|profile| profile.profile.client_certificates != ClientCertificates::Off)
     };
-    let are_sound =
-        !listeners.is_empty() && listeners.iter().all(|draft| draft.name.is_sound());
+    let are_sound = !listeners.is_empty() && listeners.iter().all(|draft| draft.name.is_sound());
     let listener_names = listeners.iter().map(|draft| draft.name.value.clone());
     let are_backends_sound = !backends.is_empty() && backends.iter().all(|draft| draft.name.is_sound());
     let profiles = backends.iter().map(|draft| (draft.name.value.clone(), draft.backend.paths));

@@ -263,8 +263,7 @@ impl Choice for Operation {
 
 /// `tls` of a test.
 impl Choice for Option<request::TlsVersion> {
-    const ALL: &'static [Self] =
-        &[None, Some(request::TlsVersion::V12), Some(request::TlsVersion::V13)];
+    const ALL: &'static [Self] = &[None, Some(request::TlsVersion::V12), Some(request::TlsVersion::V13)];
 
     fn word(self) -> &'static str {
         match self {

@@ -51,8 +51,12 @@ pub(super) static POLICY_FILE: Section = Section {
 };
 
 const GROUPS: Key = key("group", Kind::Tables(&GROUP), Absent, "Users under one name, for rules.");
-const RULES: Key =
-    key("rule", Kind::Tables(&RULE), Absent, "Who may do what. Without rules, what the backend allows is allowed.");
+const RULES: Key = key(
+    "rule",
+    Kind::Tables(&RULE),
+    Absent,
+    "Who may do what. Without rules, what the backend allows is allowed.",
+);
 const LIMITS: Key =
     later("limit", "`max_sessions` and `login_attempts` of [[listener]] are the limits of this version");
 const TESTS: Key = key("test", Kind::Tables(&TEST), Absent, "What policy must say of some commands.");

@@ -147,7 +147,6 @@ impl Leg {
         Ok(())
     }
 
-    /// The relay is about to write to this leg: until it is done, nobody may finish it.
     /// Reads to the peer's clean end and keeps nothing; answers how many bytes came. May be cancelled.
     ///
     /// # Errors
@@ -173,6 +172,7 @@ impl Leg {
         }
     }
 
+    /// The relay is about to write to this leg: until it is done, nobody may finish it.
     pub(super) fn expect_delivery(&mut self) {
         self.writing = Writing::Unfinished;
     }

@@ -216,7 +216,9 @@ impl Deed {
             let (place, is_pattern) = object.place(profile, directory);
             let operations = if is_pattern { object.operations } else { object.below };
             if let Some(path) = place.path() {
-                below.extend(operations.iter().map(|&operation| (operation, path.clone(), object.spares_files)));
+                below.extend(
+                    operations.iter().map(|&operation| (operation, path.clone(), object.spares_files)),
+                );
             }
         }
         below
@@ -256,7 +258,9 @@ impl Object {
                 Some((directory, _)) => (Place::Path(directory), true),
                 None => (Place::Path(path), false),
             },
-            place @ (Place::Nothing | Place::Unresolved(_) | Place::Here(_) | Place::Path(_)) => (place, false),
+            place @ (Place::Nothing | Place::Unresolved(_) | Place::Here(_) | Place::Path(_)) => {
+                (place, false)
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use ftpsgate_policies::{CanonicalPath, Permit, RuleRef};
 
 use crate::codec::{Command, FeatureSet, Protection, Reply, Verb};
 
+use super::fault::UpstreamFault;
+
 /// The time, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -239,7 +241,7 @@ pub enum Fact {
     /// A server could not be used; another is tried, if `is_retried`.
     UpstreamFailed {
         /// What did not work.
-        reason: UpstreamFailure,
+        fault: UpstreamFault,
         /// Whether another is tried.
         is_retried: bool,
     },

@@ -29,6 +29,7 @@ mod client_data;
 mod commands;
 mod connect;
 mod event;
+mod fault;
 mod judge;
 mod login;
 mod paths;
@@ -67,6 +68,7 @@ use transfer::Transfer;
 
 pub use authorize::{Context, Deed, Name, Object, Place};
 pub use event::*;
+pub use fault::UpstreamFault;
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.

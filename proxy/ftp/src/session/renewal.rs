@@ -2,7 +2,7 @@
 //! control connection (under TLS 1.3 each ticket works once).
 //!
 //! The old connection is kept until the new one stands where the old one stood: same user, options, type and
-//! directory. If that cannot be had, the transfer is refused and the session goes on over the old one; a data
+//! directory, by the server's own word. If that cannot be had, the transfer is refused and the session goes on over the old one; a data
 //! connection is never prepared in the hope that the server may not ask.
 
 use std::collections::VecDeque;
@@ -11,6 +11,7 @@ use crate::codec::{Command, Kind, Protection, Reply, Verb, path};
 
 use super::connect::Debts;
 use super::event::{Action, DataTickets, Fact, Now, UpstreamInfo};
+use super::paths::View;
 use super::timers::Timer;
 use super::transfer::Transfer;
 use super::{Expecting, Session};
@@ -21,9 +22,18 @@ pub(super) enum Renewal {
     /// PWD was sent over the old connection.
     Directory,
     /// The second connection is being dialled; the old one is the one that is spoken to.
-    Dial { replay: VecDeque<Command> },
+    Dial { replay: Replay },
     /// The second connection is spoken to; the old one waits.
-    Login { old: UpstreamInfo, replay: VecDeque<Command> },
+    Login { old: UpstreamInfo, replay: Replay },
+}
+
+/// How the second connection gets to where the first one stands.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    /// What it is still to be told; CWD comes last.
+    commands: VecDeque<Command>,
+    /// What PWD must say then.
+    directory: Vec<u8>,
 }
 
 /// What was asked, to renew.
@@ -39,8 +49,8 @@ pub(super) enum Asked {
     Account,
     /// OPTS, TYPE, CWD: the old connection took them, so the new one must.
     Replay,
-    /// PWD, where paths count: it must be where the old one is.
-    Confirmed,
+    /// PWD: whether CWD led to where the old connection stands.
+    Arrival,
 }
 
 /// What a fresh login takes: secrets and settings that the backend accepted. Wiped when dropped; never shown.
@@ -77,8 +87,10 @@ impl Credentials {
         }
     }
 
-    fn replay(&self, directory: Option<Command>) -> VecDeque<Command> {
-        self.options.iter().chain(&self.transfer_type).cloned().chain(directory).collect()
+    fn replay(&self, directory: Vec<u8>) -> Option<Replay> {
+        let change = Command::with(Verb::Cwd, directory.as_slice())?;
+        let commands = self.options.iter().chain(&self.transfer_type).cloned().chain([change]).collect();
+        Some(Replay { commands, directory })
     }
 }
 
@@ -111,11 +123,10 @@ impl Session {
         let upstream = self.upstream_settings();
         let time = upstream.connect_timeout + upstream.reply_timeout;
         self.timers.set(Timer::Reply, now.monotonic + time);
-        if let Some(view) = &self.view {
-            // The new connection says itself whether it got there.
-            let directory =
-                view.server_directory().and_then(|path| Command::with(Verb::Cwd, path.as_bytes()));
-            return self.dial_again(directory);
+        let known = self.view.as_ref().and_then(View::server_directory).map(|path| path.as_bytes().to_vec());
+        if let Some(directory) = known {
+            // Where paths count it is known where the old connection stands.
+            return self.dial_again(directory, now);
         }
         self.renewal = Some(Box::new(Renewal::Directory));
         self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Directory), now);
@@ -165,6 +176,7 @@ impl Session {
         let wants_account = reply.code().value() == 332;
         match (asked, reply.kind()) {
             (Asked::Directory, _) => self.handle_directory(&reply, now),
+            (Asked::Arrival, _) => self.handle_arrival(&reply, now),
             (Asked::User | Asked::Password | Asked::Account, Kind::Completion) => self.log_in(reply, now),
             (Asked::User | Asked::Password, Kind::Intermediate) if wants_account => {
                 let account = self.credentials.as_ref().and_then(|kept| kept.account.clone());
@@ -179,29 +191,24 @@ impl Session {
                 Kind::Preliminary | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure,
             ) => self.refuse_renewal(now),
             (Asked::Replay, Kind::Completion) => self.replay(now),
-            (Asked::Confirmed, _) if self.view.as_ref().is_some_and(|view| view.confirms(&reply)) => {
-                self.complete_renewal(now);
-            }
             (
                 Asked::Replay,
                 Kind::Preliminary | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure,
-            )
-            | (Asked::Confirmed, _) => self.fail_renewal(now),
+            ) => self.fail_renewal(now),
         }
     }
 
     fn handle_directory(&mut self, reply: &Reply, now: Now) {
-        let directory = path::quoted_path(reply)
-            .filter(|path| is_replayable(path))
-            .and_then(|path| Command::with(Verb::Cwd, path));
-        match directory {
-            Some(directory) => self.dial_again(Some(directory)),
+        match path::quoted_path(reply).filter(|path| is_replayable(path)) {
+            Some(directory) => self.dial_again(directory, now),
             None => self.fail_renewal(now),
         }
     }
 
-    fn dial_again(&mut self, directory: Option<Command>) {
-        let replay = self.credentials.as_ref().map(|kept| kept.replay(directory)).unwrap_or_default();
+    fn dial_again(&mut self, directory: Vec<u8>, now: Now) {
+        let Some(replay) = self.credentials.as_ref().and_then(|kept| kept.replay(directory)) else {
+            return self.fail_renewal(now);
+        };
         self.renewal = Some(Box::new(Renewal::Dial { replay }));
         self.expecting = Expecting::Connection;
         self.actions.push_back(Action::RenewUpstream);
@@ -223,16 +230,24 @@ impl Session {
     /// Logged in: the next thing that the old connection was told.
     pub(super) fn replay(&mut self, now: Now) {
         let next = match self.renewal.as_deref_mut() {
-            Some(Renewal::Login { replay, .. }) => replay.pop_front(),
+            Some(Renewal::Login { replay, .. }) => replay.commands.pop_front(),
             Some(Renewal::Directory | Renewal::Dial { .. }) | None => None,
         };
         match next {
             Some(command) => self.send(command, Expecting::Renewal(Asked::Replay), now),
-            None if self.view.is_some() => {
-                self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Confirmed), now);
-            }
-            None => self.complete_renewal(now),
+            None => self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Arrival), now),
         }
+    }
+
+    /// A file must not land where a server understood CWD otherwise than it says PWD.
+    fn handle_arrival(&mut self, reply: &Reply, now: Now) {
+        let has_arrived = match self.renewal.as_deref() {
+            Some(Renewal::Login { replay, .. }) => {
+                path::quoted_path(reply).is_some_and(|path| path == replay.directory)
+            }
+            Some(Renewal::Directory | Renewal::Dial { .. }) | None => false,
+        };
+        if has_arrived { self.complete_renewal(now) } else { self.fail_renewal(now) }
     }
 
     fn complete_renewal(&mut self, now: Now) {
@@ -259,6 +274,8 @@ impl Session {
             Some(Renewal::Login { old, .. }) => {
                 self.upstream = Some(old);
                 self.debts = Debts::default();
+                // Those that we were told of last are the new connection's.
+                self.tickets = DataTickets::Spent;
                 self.actions.push_back(Action::SettleRenewal(false));
             }
             None => return,

@@ -29,11 +29,13 @@ fn every_example_passes_its_tests() {
         assert_eq!(loaded.warnings, [], "{name}");
         assert!(loaded.config.rules.tests.len() >= 5, "{name}");
         let failures = failures(&loaded);
-        let shown = Diagnostics::new(failures.iter().map(|failure| failure.diagnostic(&loaded))).render(false);
+        let shown =
+            Diagnostics::new(failures.iter().map(|failure| failure.diagnostic(&loaded))).render(false);
         assert!(failures.is_empty(), "{shown}");
         for rule in &loaded.config.rules.rules {
             let tested = loaded.config.rules.tests.iter().any(|test| {
-                question::ask(&loaded.config, &test.question).is_ok_and(|answer| answer.rule() == Some(&rule.name))
+                question::ask(&loaded.config, &test.question)
+                    .is_ok_and(|answer| answer.rule() == Some(&rule.name))
             });
             assert!(tested, "{name}: no test meets rule `{}`", rule.name);
         }
@@ -52,7 +54,9 @@ fn a_test_that_fails_is_shown_with_the_explanation() {
     let shown: Vec<_> = failures
         .iter()
         .map(|failure| failure.diagnostic(&loaded))
-        .map(|diagnostic| (diagnostic.position(), diagnostic.message().to_owned(), diagnostic.hint().to_owned()))
+        .map(|diagnostic| {
+            (diagnostic.position(), diagnostic.message().to_owned(), diagnostic.hint().to_owned())
+        })
         .collect();
     let [first, second] = shown.as_slice() else { panic!("{shown:?}") };
     assert_eq!(first.0, Some((16, 1)));

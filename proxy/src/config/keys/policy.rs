@@ -102,7 +102,12 @@ pub(in super::super) static TEST: Section = Section {
     summary: "A command, and what policy must say of it. `ftpsgate policy test` and `ftpsgate check` try them all.",
     keys: &[
         key("user", Kind::Text, Absent, "The user name; absent: before USER."),
-        key("from", Kind::Syntax("an address such as \"198.51.100.9\"", r"^[0-9a-fA-F.:]+$"), Required, "The client's address."),
+        key(
+            "from",
+            Kind::Syntax("an address such as \"198.51.100.9\"", r"^[0-9a-fA-F.:]+$"),
+            Required,
+            "The client's address.",
+        ),
         key("listener", Kind::Text, Depends("the first one"), "The listener's name."),
         key("backend", Kind::Text, Depends("where the routes lead"), "The backend's name."),
         key("sni", Kind::Text, Absent, "The name that the client asks for in its TLS handshake."),
@@ -123,17 +128,15 @@ pub(in super::super) static TEST: Section = Section {
         ),
         key(
             "at",
-            Kind::Syntax("a time with its offset such as \"2026-11-22T15:00:00+01:00\"", r"^\d{4}-\d\d-\d\d.*$"),
+            Kind::Syntax(
+                "a time with its offset such as \"2026-11-22T15:00:00+01:00\"",
+                r"^\d{4}-\d\d-\d\d.*$",
+            ),
             Depends("now"),
             "When.",
         ),
         key("directory", Kind::Text, Toml("\"/\""), "The session's working directory."),
-        key(
-            "size",
-            Kind::Size(0, 1 << 50),
-            Absent,
-            "What ALLO announced, or how much was uploaded.",
-        ),
+        key("size", Kind::Size(0, 1 << 50), Absent, "What ALLO announced, or how much was uploaded."),
         key("exists", Kind::Boolean, Toml("false"), "Whether the file that is uploaded is there already."),
         key(
             "before",

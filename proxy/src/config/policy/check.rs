@@ -54,7 +54,11 @@ pub(in super::super) fn assemble(
         mode: *mode,
         groups: groups(&parts).filter_map(|(_, draft)| draft.group.clone()).collect(),
         rules: rules(&parts).filter_map(|(_, draft)| draft.rule.clone()).collect(),
-        tests: parts.iter().flat_map(|(_, tables)| &tables.tests).filter_map(|draft| draft.test.clone()).collect(),
+        tests: parts
+            .iter()
+            .flat_map(|(_, tables)| &tables.tests)
+            .filter_map(|draft| draft.test.clone())
+            .collect(),
     };
     let policy = compile(document, &rules);
     warn_of_shadows(&parts, &policy);
@@ -125,14 +129,16 @@ fn default_is_written(document: &Document, default: &Located<Option<Action>>, pa
             Basis::Whole,
             &rule.span,
             "there are rules, and nobody says what holds where none matches",
-            format!("write `[policy]` with `default = \"deny\"` (or \"allow\") in {}", document.source.origin()),
+            format!(
+                "write `[policy]` with `default = \"deny\"` (or \"allow\") in {}",
+                document.source.origin()
+            ),
         );
     }
 }
 
 fn names_lead_somewhere(parts: &[Part<'_>], surroundings: &Surroundings) {
-    let of_groups: Option<Vec<String>> =
-        groups(parts).map(|(_, group)| group.name.value.clone()).collect();
+    let of_groups: Option<Vec<String>> = groups(parts).map(|(_, group)| group.name.value.clone()).collect();
     let rule_names: Option<Vec<String>> = rules(parts).map(|(_, rule)| rule.name.value.clone()).collect();
     let backends: Option<Vec<String>> =
         surroundings.backends.as_ref().map(|all| all.iter().map(|(name, _)| name.clone()).collect());
@@ -183,8 +189,7 @@ fn check_paths(document: &Document, draft: &RuleDraft, surroundings: &Surroundin
     if rule.matchers.paths.is_empty() {
         return;
     }
-    let is_meant =
-        |name: &String| rule.matchers.backends.is_empty() || rule.matchers.backends.contains(name);
+    let is_meant = |name: &String| rule.matchers.backends.is_empty() || rule.matchers.backends.contains(name);
     for (name, profile) in backends.iter().filter(|(name, _)| is_meant(name)) {
         match profile {
             PathProfile::Unix | PathProfile::Windows => {}
@@ -247,8 +252,15 @@ fn warn_of_shadows(parts: &[Part<'_>], policy: &Policy) {
         let by = shadow.by.origin();
         document.warning(
             &draft.span,
-            format!("no request comes to rule `{}`: an earlier one takes them all", printable(shadow.rule.name())),
-            format!("rule `{}` ({}) does; put the narrower rule first", printable(shadow.by.name()), shown(by)),
+            format!(
+                "no request comes to rule `{}`: an earlier one takes them all",
+                printable(shadow.rule.name())
+            ),
+            format!(
+                "rule `{}` ({}) does; put the narrower rule first",
+                printable(shadow.by.name()),
+                shown(by)
+            ),
         );
     }
 }

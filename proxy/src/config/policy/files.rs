@@ -60,7 +60,8 @@ pub(super) fn read(policy: &Table<'_>) -> Vec<PolicyFile> {
     };
     if policy.has("files") {
         for element in policy.elements("files") {
-            let read = policy.element("files", &element, |value: &DeValue<'_>, kind| value::path(value, kind));
+            let read =
+                policy.element("files", &element, |value: &DeValue<'_>, kind| value::path(value, kind));
             if let Some(pattern) = read {
                 add(&pattern.value.to_string_lossy(), &pattern.span, true);
             }
@@ -216,6 +217,9 @@ mod tests {
         assert_eq!(expanded("f/*.toml"), [""; 0]);
         assert_eq!(expanded("none.toml"), ["etc/none.toml"]);
         let absolute = directory.path().join("e/?.toml");
-        assert_eq!(expanded(absolute.to_str().unwrap()), [directory.path().join("e/1.toml").to_str().unwrap()]);
+        assert_eq!(
+            expanded(absolute.to_str().unwrap()),
+            [directory.path().join("e/1.toml").to_str().unwrap()]
+        );
     }
 }

@@ -94,7 +94,8 @@ pub(super) fn rule(table: &Table<'_>) -> RuleDraft {
         larger_than_bytes: larger_than.value,
         hours,
     };
-    is_sound &= hours_are_sound && tls.is_sound() && larger_than.is_sound() && mode.is_sound() && reply.is_sound();
+    is_sound &=
+        hours_are_sound && tls.is_sound() && larger_than.is_sound() && mode.is_sound() && reply.is_sound();
     let rule = match (&name.value, action.value) {
         (Some(name), Some(action)) if is_sound => Some(Rule {
             name: name.clone(),
@@ -125,7 +126,8 @@ fn schedule(table: &Table<'_>) -> (Option<Schedule>, bool) {
     let hours = table.optional("hours", |value, kind| {
         parsed(value, kind, |text| {
             Hours::parse(text).map_err(|error| {
-                let hint = "days such as Mon, Mon-Fri or Sat,Sun, times such as 07:00-19:00, stretches apart by `;`";
+                let hint =
+                    "days such as Mon, Mon-Fri or Sat,Sun, times such as 07:00-19:00, stretches apart by `;`";
                 SyntaxError::new(error.to_string(), hint)
             })
         })
@@ -176,7 +178,10 @@ fn title(text: &str) -> Result<String, SyntaxError> {
         return Err(SyntaxError::new("a name cannot be empty", "logs and explanations call the rule by it"));
     }
     if text == DEFAULT {
-        return Err(SyntaxError::new("no rule can be called `default`", "so [[test]] calls what holds without a rule"));
+        return Err(SyntaxError::new(
+            "no rule can be called `default`",
+            "so [[test]] calls what holds without a rule",
+        ));
     }
     syntax::line(text)
 }
@@ -210,9 +215,8 @@ fn only_in_paths(text: &str) -> SyntaxError {
 }
 
 fn tls(text: &str) -> Result<TlsRequirement, SyntaxError> {
-    TlsRequirement::parse(text).map_err(|error| {
-        SyntaxError::new(format!("{} is not understood", quoted(text)), error.to_string())
-    })
+    TlsRequirement::parse(text)
+        .map_err(|error| SyntaxError::new(format!("{} is not understood", quoted(text)), error.to_string()))
 }
 
 /// Reads a command; an alias becomes the name under which requests are judged.
@@ -237,7 +241,10 @@ fn command(text: &str) -> Result<CommandName, SyntaxError> {
     }
     let name = subcommand.map_or_else(|| known.name().to_owned(), |word| format!("{} {word}", known.name()));
     CommandName::parse(&name).map_err(|error| {
-        SyntaxError::new(format!("{} is not a command: {error}", quoted(text)), "write for example \"SITE CHMOD\"")
+        SyntaxError::new(
+            format!("{} is not a command: {error}", quoted(text)),
+            "write for example \"SITE CHMOD\"",
+        )
     })
 }
 

@@ -30,12 +30,8 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
     let sni = table.optional("sni", |value, kind| parsed(value, kind, syntax::line));
     let tls = table.optional("tls", choice);
     let mut is_sound = true;
-    let certificates = list(
-        table,
-        "certificates",
-        |value, kind| parsed(value, kind, parse_certificate),
-        &mut is_sound,
-    );
+    let certificates =
+        list(table, "certificates", |value, kind| parsed(value, kind, parse_certificate), &mut is_sound);
     let at = table.optional("at", |value, kind| parsed(value, kind, zones::time));
     let directory = table.read("directory", |value, kind| parsed(value, kind, syntax::directory));
     let size_bytes = table.optional("size", size);
@@ -99,7 +95,8 @@ pub fn parse_command(text: &str) -> Result<AskedCommand, SyntaxError> {
     if text.eq_ignore_ascii_case(CONNECT) {
         return Ok(AskedCommand::Connect);
     }
-    let hint = "write it as clients send it, such as \"STOR /in/a.csv\"; CONNECT asks about the connection itself";
+    let hint =
+        "write it as clients send it, such as \"STOR /in/a.csv\"; CONNECT asks about the connection itself";
     Command::parse(text.as_bytes()).map(AskedCommand::Command).map_err(|error| match error {
         CommandError::MissingArgument(verb) => SyntaxError::new(
             format!("{} needs an argument", verb.name()),
@@ -134,7 +131,10 @@ pub fn parse_certificate(text: &str) -> Result<CertificatePart, SyntaxError> {
 
 fn address(text: &str) -> Result<IpAddr, SyntaxError> {
     text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| {
-        SyntaxError::new(format!("{} is not an address", quoted(text)), "write an address such as \"198.51.100.9\"")
+        SyntaxError::new(
+            format!("{} is not an address", quoted(text)),
+            "write an address such as \"198.51.100.9\"",
+        )
     })
 }
 

@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn times_carry_their_offset_unless_they_are_the_machines_own() {
-        assert_eq!(time("2026-11-22T15:00[Europe/Berlin]").unwrap().time, time("2026-11-22T14:00Z").unwrap().time);
+        assert_eq!(
+            time("2026-11-22T15:00[Europe/Berlin]").unwrap().time,
+            time("2026-11-22T14:00Z").unwrap().time
+        );
         assert!(time("2026-11-22T15:00").is_err() && parse_local_time("2026-11-22 15:00").is_ok());
         assert!(time("noon").is_err() && parse_local_time("15:00").is_err());
         assert!(timezone("Europe/Berlin").is_ok() && timezone("system").is_ok());

@@ -42,7 +42,9 @@ fn rule(rule: &Rule) -> Table {
     entries.extend(matchers(&rule.matchers));
     entries.push(entry("action", rule.action.word()));
     entries.push(entry("mode", rule.mode.word()));
-    entries.extend(rule.reply.as_ref().map(|reply| entry("reply", format!("{} {}", reply.code(), reply.text()))));
+    entries.extend(
+        rule.reply.as_ref().map(|reply| entry("reply", format!("{} {}", reply.code(), reply.text()))),
+    );
     Table { header: "[[rule]]".to_owned(), position: Position::Next("rule"), entries }
 }
 

@@ -143,7 +143,8 @@ fn rules_that_can_never_match_are_doubtful() {
 #[test]
 fn paths_of_an_opaque_backend_are_nobodys_to_judge() {
     let opaque = "[[backend]]\nname = 'zos'\nservers = ['zos']\npaths = 'opaque'\n[[route]]\nusers = ['z']\nbackend = 'zos'\n";
-    let text = |keys: &str| rule(keys).replace("[[listener]]\n", "[[listener]]\nbackend = 'legacy'\n") + opaque;
+    let text =
+        |keys: &str| rule(keys).replace("[[listener]]\n", "[[listener]]\nbackend = 'legacy'\n") + opaque;
     only_error(
         &text("paths = ['/x']"),
         "15:9: a rule with `paths` cannot be about backend `zos`: its paths are opaque",
@@ -201,7 +202,9 @@ fn placed(diagnostics: &[Diagnostic]) -> Vec<String> {
 
 #[test]
 fn policy_files_are_read_in_the_order_of_their_names() {
-    let rule = |name: &str| format!("[[rule]]\nname = '{name}'\naction = 'allow'\nusers = ['{name}']\ngroups = ['g']\n");
+    let rule = |name: &str| {
+        format!("[[rule]]\nname = '{name}'\naction = 'allow'\nusers = ['{name}']\ngroups = ['g']\n")
+    };
     let main = format!("{MINIMAL}[policy]\ndefault = 'deny'\n{}", rule("first"));
     let group = "[[group]]\nname = 'g'\nusers = ['*']\n".to_owned();
     let (loaded, _directory) = of_files(&[
@@ -229,8 +232,10 @@ fn all_errors_of_all_files_are_shown_at_once() {
         ("p/3.toml", "[[rule]]\naction = 'deny'\n[[limit]]\nname = 'x'\n"),
     ]);
     let errors = loaded.expect_err("three files are wrong");
-    let places: Vec<String> =
-        placed(errors.errors()).iter().map(|text| text.splitn(4, ':').take(2).collect::<Vec<_>>().join(":")).collect();
+    let places: Vec<String> = placed(errors.errors())
+        .iter()
+        .map(|text| text.splitn(4, ':').take(2).collect::<Vec<_>>().join(":"))
+        .collect();
     assert_eq!(
         places,
         [

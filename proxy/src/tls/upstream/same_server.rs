@@ -20,8 +20,7 @@ impl SameServer {
     /// rustls keeps a server's chain in each session and ticket, and reports it where they are resumed
     /// (`peer_certificates` in `client/tls12.rs` and `client/tls13.rs`, 0.23.46).
     pub(super) fn prove(control: Fingerprint, connection: &ClientConnection) -> Option<Self> {
-        let is_same = control == Fingerprint::of(leaf(connection)?);
-        is_same.then(|| Self(()))
+        if control == Fingerprint::of(leaf(connection)?) { Some(Self(())) } else { None }
     }
 }
 

@@ -297,6 +297,13 @@ impl Session {
             }
             Then::Pair => {
                 let verb = command.verb();
+                let from = items.first().and_then(|item| item.place.path());
+                if let Some(view) = &mut self.view {
+                    view.is_stale = match (&view.at.path, from) {
+                        (Some(at), Some(from)) => at.is_within(from),
+                        (None, _) | (_, None) => view.at.said.is_some(),
+                    };
+                }
                 let pair = match held {
                     Some(held) if is_verbatim => Some((held, command)),
                     Some(held) => spell_pair(&held, &command, &items),

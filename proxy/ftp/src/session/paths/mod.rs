@@ -33,6 +33,8 @@ pub(super) struct View {
     directory: Directory,
     /// The server's; another one while a walk is not undone.
     at: Directory,
+    /// The server's directory, or one above it, was renamed: it says anew where it is.
+    is_stale: bool,
     /// The server refused MLST.
     lacks_mlst: bool,
 }
@@ -73,7 +75,7 @@ pub(super) enum Asked {
 
 impl Directory {
     fn read(profile: PathProfile, reply: &Reply) -> Self {
-        let said = path::only_quoted_path(reply);
+        let said = path::quoted_path(reply).filter(|_| reply.lines().count() == 1);
         let path = said.as_ref().and_then(|said| CanonicalPath::from_server(profile, said).ok());
         Self { said, path }
     }
@@ -103,11 +105,6 @@ impl View {
     /// The server's directory, for another login to go to; `None`: where logins begin.
     pub(super) fn server_directory(&self) -> Option<&CanonicalPath> {
         self.at.path.as_ref()
-    }
-
-    /// Whether a server that answers PWD so is where this session's is.
-    pub(super) fn confirms(&self, reply: &Reply) -> bool {
-        self.at.said.is_some() && path::only_quoted_path(reply) == self.at.said
     }
 
     /// The answer to the client's PWD.
@@ -145,6 +142,10 @@ impl Session {
     pub(super) fn prepare_view(&mut self, command: Command, now: Now) -> Option<Command> {
         match (&self.view, self.needs_view()) {
             (None, true) if command.verb() != Verb::Quit => {
+                self.ask_home(Then::Again { command }, now);
+                None
+            }
+            (Some(view), _) if view.is_stale => {
                 self.ask_home(Then::Again { command }, now);
                 None
             }

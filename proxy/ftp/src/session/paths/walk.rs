@@ -74,8 +74,17 @@ impl Session {
     }
 
     fn handle_home(&mut self, reply: &Reply, now: Now) {
-        let home = Directory::read(self.profile(), reply).plain();
-        self.view = Some(View { directory: home.clone(), at: home, lacks_mlst: false });
+        let found = Directory::read(self.profile(), reply).plain();
+        match &mut self.view {
+            Some(view) => {
+                view.at = found;
+                view.is_stale = false;
+            }
+            None => {
+                let directory = found.clone();
+                self.view = Some(View { directory, at: found, is_stale: false, lacks_mlst: false });
+            }
+        }
         match self.errand.take().map(|errand| errand.then) {
             Some(Then::LoggedIn { login }) => self.be_ready(login),
             Some(Then::Again { command }) => self.run_logged_in(command, now),

@@ -302,6 +302,8 @@ const LOGGED_IN_AFRESH: &str = "
     B> PASS hunter2
     B< 230 Welcome
     B> CWD /in
+    B< 250 ok
+    B> PWD
     tickets available";
 
 #[test]
@@ -309,7 +311,7 @@ fn a_ticket_is_there_before_a_port_is_leased() {
     let mut wire = renewing();
     wire.play(LOGGED_IN_AFRESH);
     wire.play(
-        "B< 250 ok
+        "B< 257 \"/in\"
          * keep the new
          = renewed true
          * lease upstream
@@ -335,11 +337,11 @@ fn a_transfer_that_is_given_up_while_the_session_logs_in_afresh() {
     let mut wire = renewing();
     wire.play("C> ABOR\n* discard\nC< 426 …");
     wire.play(LOGGED_IN_AFRESH);
-    wire.play("B< 250 ok\n* keep the new\nC< 226 …\nC> PWD\nB> PWD");
+    wire.play("B< 257 \"/in\"\n* keep the new\nC< 226 …\nC> PWD\nB> PWD");
     let mut wire = renewing();
     wire.play("lease expired\n* discard\nC< 425 …");
     wire.play(LOGGED_IN_AFRESH);
-    wire.play("B< 250 ok\n* keep the new\nC> PWD\nB> PWD");
+    wire.play("B< 257 \"/in\"\n* keep the new\nC> PWD\nB> PWD");
 }
 
 #[test]

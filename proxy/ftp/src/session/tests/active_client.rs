@@ -321,6 +321,8 @@ fn a_client_that_listens_waits_while_the_session_logs_in_afresh() {
          B> CWD /
          tickets available
          B< 250 ok
+         B> PWD
+         B< 257 \"/\"
          * keep the new
          B> EPSV
          B< 229 (|||2000|)

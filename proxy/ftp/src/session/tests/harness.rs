@@ -522,7 +522,7 @@ fn describe_fact(fact: &Fact) -> String {
         }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
-        Fact::UpstreamFailed { reason, is_retried } => format!("upstream failed {reason:?} {is_retried}"),
+        Fact::UpstreamFailed { fault, is_retried } => format!("upstream failed {is_retried}: {fault}"),
         Fact::Renewed { succeeded } => format!("renewed {succeeded}"),
         Fact::EpsvRefused => "epsv refused".into(),
         Fact::Violation(violation) => format!("violation {}", violation.name()),

@@ -336,7 +336,7 @@ fn fast_transfers_are_absolute() {
     ] {
         let mut wire = fast();
         wire.play(ARM);
-        wire.play(&format!("C> {command}\nB> {sent}\nB< 550 no\n* discard\nC< 550 no"));
+        wire.play(&format!("C> {command}\nB> {sent}\nB< 550 no\n* withdraw\nC< 550 no"));
     }
 }
 
@@ -419,11 +419,11 @@ fn names_that_servers_misread_are_sent_with_their_directory() {
 #[test]
 fn strict_listings_enter_the_directory() {
     let mut wire = strict_armed();
-    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* discard\nC< 550 no");
+    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* withdraw\nC< 550 no");
     wire.play(ARM);
     // The client is still where it was.
     wire.play(
-        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* discard\nC< 550 no",
+        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* withdraw\nC< 550 no",
     );
     wire.play(ARM);
     wire.play(
@@ -442,9 +442,9 @@ fn a_strict_listing_of_a_file_names_it() {
 #[test]
 fn a_pattern_and_r_need_all_of_the_directory() {
     let mut wire = strict_armed();
-    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* withdraw\nC< 550 x");
     wire.play(ARM);
-    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* withdraw\nC< 550 x");
     for command in
         ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"]
     {
@@ -588,7 +588,7 @@ fn an_upload_is_an_overwrite_where_size_knows_the_file() {
     asked().play("B< 213 9\nB> TYPE A\nB< 200 x\nC< 553 …");
     asked().play("B< 450 Busy\nB> TYPE A\nB< 200 x\nC< 553 …");
     let mut wire = asked();
-    wire.play("B< 550 No such file\nB> TYPE A\nB< 200 x\nB> STOR x\nB< 550 x\n* discard\nC< 550 x");
+    wire.play("B< 550 No such file\nB> TYPE A\nB< 200 x\nB> STOR x\nB< 550 x\n* withdraw\nC< 550 x");
     wire.play(ARM);
     // What the server does not know is not asked again.
     wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x\nC> STOR y\nB> SIZE /in/y\nB< 550 x\nB> STOR y");
@@ -668,6 +668,42 @@ fn a_directory_with_denied_children_is_not_renamed() {
     renaming().play("B< 250-x\\n size=1; /in/x\\n250 end\nB> TYPE I\nB< 200 x\nB> SIZE /in/x\nB< 213 1\nB> TYPE A\nB< 200 x\nB> RNFR /in/x");
     renaming().play("B< 500 what\nB> TYPE I\nB< 200 x\nB> SIZE /in/x\nB< 550 no plain file\nB> TYPE A\nB< 200 x\nC< 550 …");
     renaming().play("B< 500 what\nB> TYPE I\nB< 500 x\nC< 550 …");
+}
+
+#[test]
+fn a_server_whose_directory_was_renamed_says_anew_where_it_is() {
+    let mut wire = strict();
+    wire.play(
+        "C> DELE a/x
+         B> CWD /home/a
+         B< 250 x
+         B> PWD
+         B< 257 \"/home/a\"
+         B> DELE x
+         B< 250 x
+         C< 250 x
+         C> RNFR /home
+         C< 350 …
+         C> RNTO /b
+         B> CWD /
+         B< 250 x
+         B> PWD
+         B< 257 \"/\"
+         B> RNFR /home
+         B< 350 x
+         B> RNTO /b
+         B< 250 x
+         C< 250 x",
+    );
+    let mut wire = fast();
+    wire.play("C> CWD a\nB> CWD /in/a\nB< 250 x\nB> PWD\nB< 257 \"/in/a\"\nC< 250 x");
+    wire.play(
+        "C> RNFR /in/a\nC< 350 …\nC> RNTO /in/b\nB> RNFR /in/a\nB< 350 x\nB> RNTO /in/b\nB< 250 x\nC< 250 x",
+    );
+    // Another directory may have that name now.
+    wire.play(
+        "C> MLST\nB> PWD\nB< 257 \"/in/b\"\nB> CWD /in/a\nB< 550 none\nB> PWD\nB< 257 \"/in/b\"\nC< 550 none",
+    );
 }
 
 #[test]
