@@ -184,11 +184,11 @@ impl Asked<'_> {
             return Ok(Decision::Unclear(String::from_utf8_lossy(&reply.encode()).trim_end().to_owned()));
         }
         let mut operations = deed.accesses(self.profile, directory.as_ref());
-        for (operation, _) in
-            operations.iter_mut().filter(|_| question.exists && command.verb() == Verb::Stor)
-        {
-            if *operation == Operation::Upload {
-                *operation = Operation::Overwrite;
+        if question.exists && deed.objects.iter().any(|object| object.may_replace) {
+            for (operation, _) in &mut operations {
+                if *operation == Operation::Upload {
+                    *operation = Operation::Overwrite;
+                }
             }
         }
         let is_writing = |operation: &Operation| {

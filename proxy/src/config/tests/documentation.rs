@@ -6,6 +6,7 @@ use super::*;
 
 pub(super) const EXAMPLE: &str = include_str!("../../../../docs/ftpsgate.example.toml");
 const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
+const POLICY: &str = include_str!("../../../../docs/policy.md");
 const BEGINS: &str = "<!-- reference begins -->\n";
 const ENDS: &str = "<!-- reference ends -->\n";
 
@@ -52,6 +53,14 @@ fn the_pieces_of_the_guide_are_one_configuration() {
     let config = right(&pieces.concat()).config;
     assert_eq!((config.backends.len(), config.routes.len()), (3, 3));
     assert!(matches!(config.backends[2].check.kind, CheckKind::Data(_)));
+}
+
+#[test]
+fn the_policy_of_the_guide_is_valid() {
+    let (_, rest) = POLICY.split_once("```toml\n").expect("the guide has a policy");
+    let (policy, _) = rest.split_once("```").expect("it ends");
+    let loaded = right(&format!("{MINIMAL}{policy}"));
+    assert_eq!((loaded.warnings, loaded.config.rules.rules.len(), loaded.config.rules.tests.len()), (Vec::new(), 3, 1));
 }
 
 #[test]
