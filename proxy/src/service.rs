@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ftpsgate_certs::{Certificates, Store, SubjectName};
 use ftpsgate_ftp::codec::{FeatureSet, Protection};
-use ftpsgate_ftp::session::{self, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
-use ftpsgate_policies::Policy;
+use ftpsgate_ftp::session::{self, LocalClock, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
+use ftpsgate_policies::{PathProfile, Policy};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
@@ -80,6 +80,7 @@ impl Service {
                 .map(|store| dns_names(store))
                 .unwrap_or_default(),
             policy: Arc::new(Policy::allow_all()),
+            clock: LocalClock::none(),
             login_timeout: listener.login_timeout,
             idle_timeout: listener.idle_timeout,
             active: listener.active,
@@ -152,6 +153,7 @@ fn upstream_settings(backend: &config::Backend) -> UpstreamSettings {
             BackendData::Passive => UpstreamData::Passive,
             BackendData::Active(_) => UpstreamData::Active,
         },
+        paths: PathProfile::default(),
         // Only TLS 1.3 tickets are used up.
         may_renew: tls.is_some_and(|tls| tls.protects_data && tls.max_version == TlsVersion::Tls13),
         tries: u32::try_from(backend.servers.len()).unwrap_or(TRIES_MAX).min(TRIES_MAX),

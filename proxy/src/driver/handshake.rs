@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ftpsgate_certs::{SessionResolver, subject_of};
 use ftpsgate_ftp::codec::Reply;
 use ftpsgate_ftp::session::ControlTls;
+use ftpsgate_policies::request::Certificate;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -68,7 +69,12 @@ async fn secure(
         server_name: control.sni,
         version: version_name(control.version),
         suite: suite_name(control.suite),
-        client_certificate: control.client_certificate.as_ref().and_then(|leaf| subject_of(leaf)),
+        // Each session has a ticketer of its own: no control connection resumes another's TLS.
+        resumed: false,
+        client_certificate: control.client_certificate.as_ref().map(|leaf| Certificate {
+            subject: subject_of(leaf).unwrap_or_default(),
+            ..Certificate::default()
+        }),
     };
     Ok(Box::new(Secured { tls, stream, control }))
 }

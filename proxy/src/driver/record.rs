@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFault, Violation};
+use ftpsgate_policies::RuleRef;
 use tracing::{info, warn};
 
 use super::upstream::UpstreamSide;
@@ -20,7 +21,7 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             tls_version = tls.version,
             tls_suite = tls.suite,
             sni = tls.server_name,
-            certificate = tls.client_certificate,
+            certificate = tls.client_certificate.map(|certificate| certificate.subject),
             "tls established"
         ),
         Fact::Routed(index) => {
@@ -50,15 +51,47 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
         Fact::CommandFinished { verb, code } => {
             tracing::debug!(user, verb = verb.name(), code, "command");
         }
-        Fact::Denied { verb, argument, rule, code } => warn!(
+        Fact::Denied { verb, argument, path, rule, code } => warn!(
             target: "audit",
             user,
             verb = verb.name(),
             argument = argument.map(|argument| argument.escape_ascii().to_string()),
-            rule,
+            path = path.map(tracing::field::display),
+            rule = rule.as_ref().map(RuleRef::name),
+            origin = rule.as_ref().map(|rule| tracing::field::display(rule.origin())),
             code,
             "denied"
         ),
+        Fact::Observed { verb, argument, path, rule, is_denial } => info!(
+            target: "audit",
+            user,
+            verb = verb.name(),
+            argument = argument.map(|argument| argument.escape_ascii().to_string()),
+            path = path.map(tracing::field::display),
+            rule = rule.as_ref().map(RuleRef::name),
+            origin = rule.as_ref().map(|rule| tracing::field::display(rule.origin())),
+            action = if is_denial { "deny" } else { "allow" },
+            "observed"
+        ),
+        Fact::ConnectionDenied { rule } => warn!(
+            target: "audit",
+            rule = rule.as_ref().map(RuleRef::name),
+            origin = rule.as_ref().map(|rule| tracing::field::display(rule.origin())),
+            "connection denied"
+        ),
+        Fact::Revoked { verb, path, rule, code } => warn!(
+            target: "audit",
+            user,
+            verb = verb.name(),
+            path = path.map(tracing::field::display),
+            rule = rule.as_ref().map(RuleRef::name),
+            origin = rule.as_ref().map(|rule| tracing::field::display(rule.origin())),
+            code,
+            "revoked"
+        ),
+        Fact::SymlinkFollowed { asked, found } => {
+            info!(user, event = "path.symlink", %asked, %found, "a directory is elsewhere");
+        }
         Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
         Fact::BackendFeatures(features) => {
             if let Some(server) = server {
@@ -135,6 +168,7 @@ fn record_close(reason: CloseReason, user: Option<String>) {
         | CloseReason::BackendGone
         | CloseReason::BackendTimeout
         | CloseReason::NotResynchronised
+        | CloseReason::Denied
         | CloseReason::Draining => None,
     };
     info!(user, reason = reason.name(), event, "session closed");
