@@ -29,14 +29,15 @@ fn servers() -> impl Strategy<Value = Servers> {
         Just((UpstreamTls::Implicit, Protection::Private)),
     ];
     let data = prop_oneof![Just(UpstreamData::Passive), Just(UpstreamData::Active)];
-    (tls, data, any::<bool>(), any::<bool>(), 1..4u32).prop_map(
-        |((tls, protection), data, wants_login, may_renew, tries)| Servers {
+    (tls, data, any::<bool>(), any::<bool>(), 1..4u32, any::<bool>()).prop_map(
+        |((tls, protection), data, wants_login, may_renew, tries, has_paths)| Servers {
             tls,
             protection,
             data,
             wants_login,
             may_renew,
             tries,
+            has_paths,
         },
     )
 }
@@ -150,7 +151,7 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Ser
     }
     if depth > Depth::Armed {
         // An active backend is told first where to dial.
-        for step in [Step::Report(0, 0), Step::Answer(0), Step::Answer(0)] {
+        for step in [Step::Answer(0), Step::Report(0, 0), Step::Answer(0), Step::Answer(0)] {
             if !world.is_relaying() {
                 world.step(&step);
             }

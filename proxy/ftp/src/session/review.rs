@@ -33,7 +33,7 @@ impl Session {
         self.review(now);
     }
 
-    /// Sees to it that policy is asked again, where time can change what it says.
+    /// Sees to it that policy is asked again where time can change what it says.
     pub(super) fn begin_review(&mut self, now: Now) {
         if !self.policy.zones().is_empty() && !self.timers.is_set(Timer::Review) {
             self.timers.set(Timer::Review, now.monotonic + REVIEW_INTERVAL);
@@ -56,9 +56,8 @@ impl Session {
     }
 
     fn review(&mut self, now: Now) {
-        if let Err(refusal) = self.judge_login(now).and_then(|()| self.judge_connection_again(now))
-            && self.is_known()
-        {
+        let login = if self.is_known() { self.judge_login(now) } else { Ok(()) };
+        if let Err(refusal) = login.and_then(|()| self.judge_connection_again(now)) {
             return self.revoke_login(refusal, now);
         }
         if let Err(refusal) = self.judge_transfer(now) {

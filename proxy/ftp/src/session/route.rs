@@ -55,7 +55,10 @@ impl Session {
             listener: &settings.listener,
             sni: tls.and_then(|tls| tls.server_name.as_deref()),
             host: server.as_ref().map(|server| server.host.as_str()).or(self.host.as_deref()),
-            certificate: tls.and_then(|tls| tls.client_certificate.as_ref()).map(|one| one.subject.as_str()),
+            certificate: tls
+                .and_then(|tls| tls.client_certificate.as_ref())
+                .map(|one| one.subject.as_str())
+                .filter(|subject| !subject.is_empty()),
         };
         let nowhere = || Reply::new(530, "There is no server for this user.");
         let (backend, rewrite) = match route::choose(&settings.routes, &arrival) {

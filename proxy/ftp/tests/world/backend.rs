@@ -17,6 +17,8 @@ pub(super) struct Backend {
     protection: Protection,
     /// PROT comes after the login.
     wants_login: bool,
+    /// It says truly where it is.
+    has_paths: bool,
     present: Connection,
     /// The one before, while a second one is tried.
     old: Option<Connection>,
@@ -37,6 +39,8 @@ struct Connection {
     has_heard_user: bool,
     is_logged_in: bool,
     is_private: bool,
+    /// Where paths count.
+    directory: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl Backend {
             tls: servers.tls,
             protection: servers.protection,
             wants_login: servers.wants_login,
+            has_paths: servers.has_paths,
             present: Connection::default(),
             old: None,
             has_lied: false,
@@ -259,6 +264,20 @@ impl Backend {
             }
             Verb::Pass => pick(&[(230, "hi"), (230, "hi"), (230, "hi"), (332, "account"), (530, "no")]),
             Verb::Acct => pick(&[(230, "hi"), (530, "no")]),
+            Verb::Pwd if self.has_paths => {
+                let directory = &self.present.directory;
+                let directory = if directory.is_empty() { b"/x".as_slice() } else { directory };
+                Some(Reply::new(257, [b"\"", directory, b"\""].concat()))
+            }
+            Verb::Cwd if self.has_paths => {
+                self.present.directory = command.argument_or_empty().to_vec();
+                Some(Reply::new(250, [b"x ", command.argument_or_empty()].concat()))
+            }
+            Verb::Type if self.has_paths => pick(&[(200, "ok")]),
+            Verb::Mlst if self.has_paths => {
+                pick(&[(550, "none"), (250, "x"), (500, "what"), (550, "none"), (450, "busy")])
+            }
+            Verb::Size if self.has_paths => pick(&[(550, "none"), (213, "1"), (450, "busy")]),
             Verb::Auth => pick(&[(234, "begin")]),
             Verb::Pbsz => pick(&[(200, "ok"), (200, "ok"), (500, "what")]),
             Verb::Prot => {

@@ -16,8 +16,10 @@ use ftpsgate_ftp::session::{
     Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session,
     Settings, UpstreamData, UpstreamSettings, UpstreamTls,
 };
+use ftpsgate_policies::pattern::PathPattern;
 use ftpsgate_policies::route::{AllowedHost, Route};
-use ftpsgate_policies::{Glob, PathProfile, Policy};
+use ftpsgate_policies::rule::{Action as Verdict, Matchers, Mode as RuleMode, Origin, Rule};
+use ftpsgate_policies::{Definition, Glob, Operation, PathProfile, Policy};
 
 use backend::Backend;
 use client::Expected;
@@ -61,6 +63,8 @@ pub(crate) struct Servers {
     pub(crate) wants_login: bool,
     pub(crate) may_renew: bool,
     pub(crate) tries: u32,
+    /// Policy has rules about paths.
+    pub(crate) has_paths: bool,
 }
 
 /// The session and all around it.
@@ -130,7 +134,7 @@ impl World {
             certificate_available: true,
             login_attempts: 3,
             hosts: vec!["ftp.example.com".into()],
-            policy: Arc::new(Policy::allow_all()),
+            policy: Arc::new(if servers.has_paths { path_rules() } else { Policy::allow_all() }),
             clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
@@ -477,6 +481,26 @@ impl World {
             | Fact::Violation(_) => {}
         }
     }
+}
+
+/// Every directory is walked to, and uploads are probed.
+fn path_rules() -> Policy {
+    let rule = |operations: &[Operation], path: &str| Rule {
+        name: path.into(),
+        origin: Origin { file: "rules".into(), line: 1 },
+        matchers: Matchers {
+            operations: operations.to_vec(),
+            paths: vec![PathPattern::parse(path).expect("a pattern")],
+            ..Matchers::default()
+        },
+        action: Verdict::Deny,
+        mode: RuleMode::Enforce,
+        reply: None,
+    };
+    let rules = vec![rule(&[], "/x/secret/**"), rule(&[Operation::Overwrite], "/x/**")];
+    let definition =
+        Definition { rules, groups: Vec::new(), default: Verdict::Allow, mode: RuleMode::Enforce };
+    Policy::compile(definition).expect("a policy")
 }
 
 fn shows_canary(value: &impl std::fmt::Debug) -> bool {

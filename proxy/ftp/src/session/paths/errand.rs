@@ -174,13 +174,15 @@ impl Session {
         }
     }
 
-    /// Whether the client's own words are sent: policy allows them whatever they mean.
+    /// Whether the client's own words are sent, from where the client is: policy allows them whatever they mean.
     pub(super) fn is_verbatim(&self) -> bool {
         self.errand.as_ref().is_some_and(|errand| {
-            errand.items.iter().any(|item| match item.place {
-                Place::Unresolved(_) => true,
-                Place::Nothing | Place::Here(_) | Place::Path(_) => false,
-            })
+            let is_account = errand.command.verb() == Verb::Acct;
+            is_account
+                || errand.items.iter().any(|item| match item.place {
+                    Place::Unresolved(_) => true,
+                    Place::Nothing | Place::Here(_) | Place::Path(_) => false,
+                })
         })
     }
 
@@ -284,7 +286,7 @@ impl Session {
             self.forget_transfer(&then);
             return self.answer(command.verb(), super::super::answers::bad_argument(command.verb()));
         };
-        let is_hidden = command.verb() == Verb::Acct || (is_verbatim && command.verb() == Verb::Site);
+        let is_hidden = is_verbatim && matches!(command.verb(), Verb::Site | Verb::Acct);
         match then {
             Then::Forward => {
                 if is_hidden {

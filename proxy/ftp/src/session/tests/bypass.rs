@@ -347,6 +347,11 @@ fn host_rein_user_and_acct() {
     wire.play("C> HOST x\nC< 503 …\nC> REIN\nC< 502 …\nC> USER bob\nC< 503 …");
     // What an account changes nobody knows: the server is asked where it is.
     wire.play("C> ACCT x\nB> ACCT x\nB< 230 x\nC< 230 x\nC> DELE y\nB> PWD\nB< 257 \"/secret\"\nC< 550 …");
+    let mut wire = session();
+    wire.play(
+        "C> DELE a/x\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> DELE x\nB< 250 x\nC< 250 x",
+    );
+    wire.play("C> ACCT x\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> ACCT x");
 }
 
 #[test]

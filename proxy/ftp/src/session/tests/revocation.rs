@@ -128,6 +128,10 @@ fn a_login_that_is_no_longer_allowed_ends_at_once() {
     let mut wire = session("allow");
     wire.change_policy(policy("deny connect from=192.0.2.0/24\nallow"));
     wire.play("C< 421 …\n* close");
+    let mut wire = Scene::plain().begin();
+    wire.play("C< 220 ready");
+    wire.change_policy(policy("deny connect\nallow"));
+    wire.play("C< 421 …\n* close\n= closed denied");
     let mut wire = session("allow");
     wire.change_policy(policy("deny login users=bob\nallow"));
     wire.play("C> NOOP\nB> NOOP");
