@@ -60,7 +60,10 @@ fn the_policy_of_the_guide_is_valid() {
     let (_, rest) = POLICY.split_once("```toml\n").expect("the guide has a policy");
     let (policy, _) = rest.split_once("```").expect("it ends");
     let loaded = right(&format!("{MINIMAL}{policy}"));
-    assert_eq!((loaded.warnings, loaded.config.rules.rules.len(), loaded.config.rules.tests.len()), (Vec::new(), 3, 1));
+    assert_eq!(
+        (loaded.warnings, loaded.config.rules.rules.len(), loaded.config.rules.tests.len()),
+        (Vec::new(), 3, 1)
+    );
 }
 
 #[test]
