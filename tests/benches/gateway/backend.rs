@@ -118,8 +118,12 @@ impl Stream {
                 &mut stream.sock
             }
         };
-        tcp.shutdown(std::net::Shutdown::Write)?;
-        while tcp.read(&mut [0; 256])? > 0 {}
+        match tcp.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => while tcp.read(&mut [0; 256])? > 0 {},
+            // An uploader that did not wait for our end: it has said its own.
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }
