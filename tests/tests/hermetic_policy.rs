@@ -4,6 +4,7 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ftpsgate_tests::authority::Authority;
 use ftpsgate_tests::client::{Client, DataConnection, Reply, TlsSetup, TlsVersion};
 use ftpsgate_tests::gateway::{CANARY, Gateway, GatewayOptions, PATIENCE, binary};
 use ftpsgate_tests::libunftp::LibunftpServer;
@@ -137,9 +138,12 @@ fn what_is_denied_is_told_and_recorded_with_the_rule_and_its_place() {
         assert_eq!(place.starts_with(&file), !rule.is_empty(), "{command}: {place}");
     }
     assert!(!stage.server.path("reports/new").exists());
+    // This server reads names from the directory in which the session was at EPSV, so clients go there first.
     let mut client = stage.user("anna");
-    assert_eq!(client.download("RETR /home/anna/f"), b"home/anna/f");
-    client.upload("STOR /in/new", b"content");
+    client.expect("CWD /home/anna", 250);
+    assert_eq!(client.download("RETR f"), b"home/anna/f");
+    client.expect("CWD /in", 250);
+    client.upload("STOR new", b"content");
     assert_eq!(stage.server.content("in/new"), b"content");
     client.expect("NOOP", 200);
 }
@@ -180,6 +184,58 @@ fn a_rule_may_ask_for_tls() {
     old.expect("USER anna", 530);
     let mut new = Client::secured(&stage.gateway, TlsSetup::new(&stage.gateway, TlsVersion::Tls13));
     new.log_in();
+}
+
+#[test]
+fn a_rule_may_ask_for_a_certificate() {
+    let authority = Authority::new();
+    let keys = format!("client_certificates = \"request\"\nclient_ca = {:?}", authority.root_file());
+    let policy = "[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"acme\"\ncertificates = [\"CN=acme-*\"]\noperations = [\"login\"]\naction = \"allow\"\n[[rule]]\nname = \"others\"\noperations = [\"login\"]\naction = \"deny\"\n";
+    let server = LibunftpServer::start();
+    let gateway = Gateway::start(GatewayOptions::all_modes(server.address()).tls_keys(&keys).extra(policy));
+    let tls = TlsSetup::new(&gateway, TlsVersion::Tls13);
+    let come = |tls: TlsSetup| Client::secured(&gateway, tls).command("USER anna").code;
+    assert_eq!(come(tls.forgetful().showing(&authority.client("acme-7"))), 331);
+    assert_eq!(come(tls.forgetful().showing(&authority.client("bob"))), 530);
+    assert_eq!(come(tls.forgetful()), 530);
+}
+
+#[test]
+fn an_upload_is_stopped_where_it_grows_too_large() {
+    let policy = "[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"small files\"\nlarger_than = \"64KiB\"\noperations = [\"upload\", \"overwrite\"]\naction = \"deny\"\n";
+    let stage = Stage::start(policy);
+    let mut client = stage.user("anna");
+    client.upload("STOR /in/small", &[0; 1000]);
+    client.expect("ALLO 100000", 202);
+    let _data = client.open_data();
+    client.expect("STOR /in/announced", 552);
+    let mut client = stage.user("anna");
+    let mut data = client.begin_transfer("STOR /in/large");
+    let begun = Instant::now();
+    while data.try_write(&[0; 4096]).is_ok() && begun.elapsed() < PATIENCE {}
+    let reply = client.reply();
+    assert_eq!(reply.code, 552, "{reply:?}");
+    let event = stage.gateway.wait_named("no longer allowed", PATIENCE);
+    assert_eq!(event.text("rule"), "small files");
+    client.expect("NOOP", 200);
+}
+
+#[test]
+fn rules_keep_hours() {
+    // Every minute of the week but those around now, by the clock of UTC.
+    let policy = |hours: &str| {
+        format!(
+            "[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"closed\"\noperations = [\"login\"]\nhours = \"{hours}\"\ntimezone = \"UTC\"\naction = \"deny\"\n"
+        )
+    };
+    let stage = Stage::start(&policy("Mon-Sun"));
+    stage.visitor().expect("USER anna", 530);
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let hour = |ahead: u64| (seconds / 3600 + ahead) % 24;
+    // From the day's hour after the next one to the one before this: far from now at any moment.
+    stage.reload(&policy(&format!("{:02}:00-{:02}:00", hour(2), hour(23))));
+    stage.visitor().expect("USER anna", 331);
+    assert_eq!(stage.explain("anna", &[], "USER anna").status.code(), Some(0));
 }
 
 #[test]
@@ -366,6 +422,18 @@ fn explain_says_what_then_happens() {
         counts[usize::from(was_denied)] += 1;
     }
     assert!(counts[0] > 15 && counts[1] > 15, "{counts:?}");
+}
+
+#[test]
+fn explain_tells_what_is_refused_to_everybody() {
+    let stage = Stage::start("[policy]\ndefault = \"allow\"\n");
+    for (command, code) in [("REIN", 502), ("MODE Z", 504), ("SMNT /x", 502)] {
+        let output = stage.explain("anna", &[], command);
+        assert_eq!(output.status.code(), Some(4), "{command}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(&format!("to everybody: {code} ")), "{text}");
+        stage.user("anna").expect(command, code);
+    }
 }
 
 #[test]

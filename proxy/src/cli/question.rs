@@ -7,8 +7,8 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use ftpsgate_ftp::codec::{Command, Verb, parameter};
-use ftpsgate_ftp::session::{Context, Deed, Place};
+use ftpsgate_ftp::codec::{Command, Reply, Verb, parameter};
+use ftpsgate_ftp::session::{Context, Deed, Place, own_refusal};
 use ftpsgate_policies::explain::{AccessExplanation, Because, Explanation};
 use ftpsgate_policies::request::{Tls, TlsVersion};
 use ftpsgate_policies::route::{self, Arrival};
@@ -35,6 +35,8 @@ pub(super) struct Answer {
 enum Decision {
     /// No backend: 530 at USER.
     Nowhere,
+    /// The gateway refuses the command to everybody, with this reply.
+    Refused(String),
     /// The words of the command can mean several things; only where rules have paths.
     Unclear(String),
     /// Policy has spoken.
@@ -178,6 +180,9 @@ impl Asked<'_> {
                 held = Some(earlier);
             }
         }
+        if let Some(reply) = own_refusal(command) {
+            return Ok(Decision::Refused(text(&reply)));
+        }
         let deed = Deed::of(command, Context { held, is_restarted });
         let counts_paths = self.policy.has_paths() && self.profile != PathProfile::Opaque;
         if let (true, Some(reply)) = (counts_paths, deed.problem()) {
@@ -222,6 +227,11 @@ impl Asked<'_> {
     }
 }
 
+/// The line that a client would read.
+fn text(reply: &Reply) -> String {
+    String::from_utf8_lossy(&reply.encode()).trim_end().to_owned()
+}
+
 fn target(place: &Place) -> Target<'_> {
     match place {
         Place::Nothing => Target::Nothing,
@@ -250,7 +260,7 @@ impl Answer {
     /// Whether the command would be carried out, as far as the gateway decides.
     pub(super) fn is_allowed(&self) -> bool {
         match &self.decision {
-            Decision::Nowhere | Decision::Unclear(_) => false,
+            Decision::Nowhere | Decision::Refused(_) | Decision::Unclear(_) => false,
             Decision::Judged { explanation, below, .. } => {
                 explanation.is_allowed && below.as_ref().is_none_or(|below| below.spares_files)
             }
@@ -295,6 +305,7 @@ impl Answer {
             Decision::Nowhere => {
                 say("  no route and no backend is there for this user: 530 at USER".to_owned())
             }
+            Decision::Refused(reply) => say(format!("  the gateway refuses it to everybody: {reply}")),
             Decision::Unclear(reply) => {
                 say(format!("  rules have paths, and these words leave open which is meant: {reply}"))
             }
@@ -346,6 +357,10 @@ impl Answer {
         });
         match &self.decision {
             Decision::Nowhere => json["reason"] = "no backend".into(),
+            Decision::Refused(reply) => {
+                json["reason"] = "refused to everybody".into();
+                json["reply"] = reply.as_str().into();
+            }
             Decision::Unclear(reply) => {
                 json["reason"] = "unclear words".into();
                 json["reply"] = reply.as_str().into();

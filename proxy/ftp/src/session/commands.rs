@@ -124,6 +124,44 @@ fn handler(verb: Verb) -> Handler {
     }
 }
 
+/// What every client is told that sends a command after its login, whatever policy says; `None`: policy is asked. For
+/// explanations.
+pub fn own_refusal(command: &Command) -> Option<Reply> {
+    match handler(command.verb()) {
+        Handler::Refused => Some(answers::not_offered(command.verb())),
+        Handler::Parameter(judge) => match judge(command.argument_or_empty()) {
+            Parameter::Forward => None,
+            Parameter::Unsupported => Some(answers::unsupported_argument(command.verb())),
+            Parameter::Malformed => Some(answers::bad_argument(command.verb())),
+        },
+        Handler::Auth
+        | Handler::Pbsz
+        | Handler::Prot
+        | Handler::Ccc
+        | Handler::User
+        | Handler::Pass
+        | Handler::Acct
+        | Handler::Host
+        | Handler::Quit
+        | Handler::Feat
+        | Handler::Opts
+        | Handler::Help
+        | Handler::Syst
+        | Handler::Noop
+        | Handler::Stat
+        | Handler::Passive(_)
+        | Handler::Active(_)
+        | Handler::Transfer(_)
+        | Handler::Rest
+        | Handler::Abor
+        | Handler::RenameFrom
+        | Handler::RenameTo
+        | Handler::Change
+        | Handler::Directory
+        | Handler::Forward => None,
+    }
+}
+
 impl Session {
     pub(super) fn run_before_login(&mut self, command: Command, now: Now) {
         match handler(command.verb()) {

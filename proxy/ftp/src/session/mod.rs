@@ -67,6 +67,7 @@ use timers::{Timer, Timers};
 use transfer::Transfer;
 
 pub use authorize::{Context, Deed, Name, Object, Place};
+pub use commands::own_refusal;
 pub use event::*;
 pub use fault::UpstreamFault;
 pub use settings::*;
