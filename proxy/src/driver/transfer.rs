@@ -186,7 +186,7 @@ impl Transfer {
                 match tls.connect_data(tcp, self.target.config().connect_timeout).await {
                     Ok((tcp, connection, secured)) => {
                         socket::reset_on_drop(&tcp, false);
-                        Ok((Leg::tls(tcp, connection), Some(secured)))
+                        Ok((Leg::towards_server(tcp, connection, secured.peer), Some(secured)))
                     }
                     Err(error) => {
                         warn!(%error, "no TLS on the data connection to the server");
