@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use ftpsgate_certs::{Certificates, Store, SubjectName};
 use ftpsgate_ftp::codec::{FeatureSet, Protection};
-use ftpsgate_ftp::session::{self, LocalClock, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls};
+use ftpsgate_ftp::session::{
+    self, LocalClock, PortError, Settings, UpstreamData, UpstreamSettings, UpstreamTls,
+};
 use ftpsgate_policies::{PathProfile, Policy};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
