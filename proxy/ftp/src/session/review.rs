@@ -11,8 +11,8 @@ use ftpsgate_policies::{Denial, Policy};
 use crate::codec::{Reply, Verb};
 
 use super::answers;
-use super::event::{Action, CloseReason, Fact, Now};
-use super::judge::Refusal;
+use super::event::{Action, CloseReason, Direction, Fact, Now};
+use super::judge::{Judgement, Refusal};
 use super::settings::Mode;
 use super::timers::Timer;
 use super::{Phase, Session};
@@ -79,6 +79,24 @@ impl Session {
         }
     }
 
+    /// Whether policy still allows the transfer that runs or waits.
+    fn judge_transfer(&self, now: Now) -> Result<(), Refusal> {
+        let Some(running) = self.transfer.stoppable() else { return Ok(()) };
+        let size = (running.direction == Direction::Upload).then_some(running.bytes);
+        match self.judge(&running.command, &running.items, running.sure_findings(), size, now) {
+            Judgement::Denied(refusal) => Err(refusal),
+            Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
+        }
+    }
+
+    /// Whether an upload runs whose size could come to matter.
+    pub(super) fn is_upload_limited(&self, now: Now) -> bool {
+        self.transfer.stoppable().is_some_and(|running| {
+            running.direction == Direction::Upload
+                && self.has_size_limit(&running.command, &running.items, now)
+        })
+    }
+
     fn judge_connection_again(&self, now: Now) -> Result<(), Refusal> {
         match self.judge_connection(now) {
             Ok(_) => Ok(()),
@@ -99,7 +117,9 @@ impl Session {
     }
 
     fn revoke_transfer(&mut self, refusal: Refusal, now: Now) {
-        let Some((verb, path)) = self.transfer_subject() else { return };
+        let Some(running) = self.transfer.stoppable() else { return };
+        let verb = running.command.verb();
+        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
         let code = if refusal.reply.code().value() == 552 { 552 } else { 426 };
         self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
         let text = match code {

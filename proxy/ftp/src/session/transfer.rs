@@ -16,7 +16,7 @@ use super::authorize::{Context, Deed};
 use super::event::{
     Action, CloseReason, Direction, Fact, Now, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
 };
-use super::judge::{Findings, Item, Judgement, Refusal};
+use super::judge::{Findings, Item, Refusal};
 use super::paths::Then;
 use super::settings::RequireTls;
 use super::setup::{BackendData, ClientData, Setup};
@@ -49,18 +49,18 @@ pub(super) enum Transfer {
 /// A transfer command that policy allowed, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Running {
-    command: Command,
+    pub(super) command: Command,
     /// The same with the paths that were judged.
     spelled: Command,
-    direction: Direction,
+    pub(super) direction: Direction,
     permit: Permit,
     /// For policy to be asked again.
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     findings: Findings,
     /// STOU: where the server puts the file, if that counts.
     unique_in: Option<CanonicalPath>,
     started: Duration,
-    bytes: u64,
+    pub(super) bytes: u64,
     source_ended: bool,
     report: Option<RelayReport>,
     unique_name: Option<Vec<u8>>,
@@ -77,7 +77,7 @@ pub(super) struct Judged {
 
 impl Running {
     /// What is known of the files; what is not was not needed.
-    fn sure_findings(&self) -> Findings {
+    pub(super) fn sure_findings(&self) -> Findings {
         Findings { replaces: Some(self.findings.replaces == Some(true)), ..self.findings }
     }
 
@@ -152,6 +152,21 @@ impl Transfer {
             Self::Idle
             | Self::Opening { .. }
             | Self::Relaying { .. }
+            | Self::Completing { .. }
+            | Self::Finishing { .. }
+            | Self::Failing { .. }
+            | Self::Aborting(_) => None,
+        }
+    }
+
+    /// The transfer that policy may still stop: it waits, or its bytes move.
+    pub(super) fn stoppable(&self) -> Option<&Running> {
+        match self {
+            Self::Opening { running, .. }
+            | Self::Relaying { running, .. }
+            | Self::Setup(Setup { waiting: Some(running), .. }) => Some(running),
+            Self::Idle
+            | Self::Setup(_)
             | Self::Completing { .. }
             | Self::Finishing { .. }
             | Self::Failing { .. }
@@ -515,58 +530,6 @@ impl Session {
             }
             None => Ok(()),
         }
-    }
-
-    /// Whether policy still allows the transfer that runs or waits.
-    pub(super) fn judge_transfer(&self, now: Now) -> Result<(), Refusal> {
-        let running = match &self.transfer {
-            Transfer::Opening { running, .. } | Transfer::Relaying { running, .. } => running,
-            Transfer::Setup(Setup { waiting: Some(running), .. }) => running,
-            Transfer::Idle
-            | Transfer::Setup(_)
-            | Transfer::Completing { .. }
-            | Transfer::Finishing { .. }
-            | Transfer::Failing { .. }
-            | Transfer::Aborting(_) => return Ok(()),
-        };
-        let size = (running.direction == Direction::Upload).then_some(running.bytes);
-        match self.judge(&running.command, &running.items, running.sure_findings(), size, now) {
-            Judgement::Denied(refusal) => Err(refusal),
-            Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
-        }
-    }
-
-    /// Whether an upload runs whose size could come to matter.
-    pub(super) fn is_upload_limited(&self, now: Now) -> bool {
-        match &self.transfer {
-            Transfer::Relaying { running, .. } => {
-                running.direction == Direction::Upload
-                    && self.has_size_limit(&running.command, &running.items, now)
-            }
-            Transfer::Idle
-            | Transfer::Setup(_)
-            | Transfer::Opening { .. }
-            | Transfer::Completing { .. }
-            | Transfer::Finishing { .. }
-            | Transfer::Failing { .. }
-            | Transfer::Aborting(_) => false,
-        }
-    }
-
-    /// The command and items of the transfer that runs or waits, for the records.
-    pub(super) fn transfer_subject(&self) -> Option<(Verb, Option<CanonicalPath>)> {
-        let running = match &self.transfer {
-            Transfer::Opening { running, .. } | Transfer::Relaying { running, .. } => running,
-            Transfer::Setup(Setup { waiting: Some(running), .. }) => running,
-            Transfer::Idle
-            | Transfer::Setup(_)
-            | Transfer::Completing { .. }
-            | Transfer::Finishing { .. }
-            | Transfer::Failing { .. }
-            | Transfer::Aborting(_) => return None,
-        };
-        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
-        Some((running.command.verb(), path))
     }
 
     /// A transfer command that was never sent gets its final reply.
