@@ -123,7 +123,7 @@ fn a_servers_own_certificate_is_believed_even_where_it_says_that_it_is_a_ca() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let folder = tempdir().unwrap();
         let mut about = params(&[HOST]);
-        about.is_ca = is_ca.clone();
+        about.is_ca = is_ca;
         let server = Pair::with_params(about, &KeyPair::generate().unwrap());
         meet(&trusting(&folder, &[&Ca::new("Another").pem, &server.chain]), &server, HOST)
             .unwrap_or_else(|refusal| panic!("{is_ca:?}: {refusal}"));
