@@ -19,7 +19,7 @@ impl Stage {
     fn start(policy: &str) -> Self {
         let server = LibunftpServer::start();
         for directory in ["in", "reports", "reports/old", "home", "home/anna", "home/bob", "secret"] {
-            std::fs::create_dir(server.path(directory)).unwrap();
+            std::fs::create_dir(server.path(directory)).expect("the folder can be written");
         }
         for file in
             ["in/there", "reports/q3.csv", "reports/old/q1.csv", "home/anna/f", "home/bob/f", "secret/key"]
@@ -65,7 +65,11 @@ impl Stage {
     fn denial(&self, mark: usize) -> (String, String, u64) {
         let event = self.gateway.log().wait_since(mark, |event| event.is("denied"), PATIENCE);
         let event = event.expect("the denial is recorded");
-        (event.text("rule").to_owned(), event.text("rule_at").to_owned(), event.number("code").unwrap())
+        (
+            event.text("rule").to_owned(),
+            event.text("rule_at").to_owned(),
+            event.number("code").expect("a code"),
+        )
     }
 }
 

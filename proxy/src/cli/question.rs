@@ -71,7 +71,7 @@ pub(super) fn ask(config: &Config, question: &Question) -> Result<Answer, String
     let listener = listener.ok_or("there is no such listener")?;
     let mut subject = subject(listener, question);
     let command = match &question.command {
-        AskedCommand::Connect => return Ok(connect(config, &subject)),
+        AskedCommand::Connect => return Ok(connect(config, &subject, moment(question))),
         AskedCommand::Command(command) => command,
     };
     let shown = line(command);
@@ -99,10 +99,10 @@ fn moment(question: &Question) -> SystemTime {
 }
 
 /// Before TLS, and before there is a user.
-fn connect(config: &Config, subject: &Subject) -> Answer {
+fn connect(config: &Config, subject: &Subject, moment: SystemTime) -> Answer {
     let subject = Subject { user: None, tls: None, certificate: None, ..subject.clone() };
     let accesses = [Access { operation: Operation::Connect, target: Target::Nothing }];
-    let times = local_times(SystemTime::now(), config.policy.zones());
+    let times = local_times(moment, config.policy.zones());
     let request = Request { times: &times, ..Request::new(&subject, "", &accesses) };
     let explanation = config.policy.explain(&request);
     let decision = Decision::Judged { explanation, places: vec![Place::Nothing], below: None };
