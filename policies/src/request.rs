@@ -116,7 +116,7 @@ pub struct Subject {
     /// TLS on the control connection, once it is up.
     pub tls: Option<Tls>,
     /// The certificate that the client proved to hold.
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Box<Certificate>>,
 }
 
 /// TLS of a control connection.

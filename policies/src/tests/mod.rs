@@ -39,11 +39,11 @@ pub(crate) fn anna() -> Subject {
         listener: "ftps".to_owned(),
         backend: "legacy".to_owned(),
         tls: Some(Tls { version: TlsVersion::V12, is_resumed: false }),
-        certificate: Some(Certificate {
+        certificate: Some(Box::new(Certificate {
             subject: "O=Acme, CN=anna".to_owned(),
             names: vec!["anna.acme.example".to_owned()],
             key: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".to_owned(),
-        }),
+        })),
     }
 }
 

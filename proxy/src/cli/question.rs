@@ -121,7 +121,7 @@ fn subject(listener: &Listener, question: &Question) -> Subject {
         listener: listener.name.clone(),
         backend: String::new(),
         tls: version.map(|version| Tls { version, is_resumed: false }),
-        certificate: CertificatePart::join(&question.certificates),
+        certificate: CertificatePart::join(&question.certificates).map(Box::new),
     }
 }
 

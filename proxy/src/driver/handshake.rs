@@ -71,7 +71,7 @@ async fn secure(
         version: version_name(control.version),
         suite: suite_name(control.suite),
         resumed: control.resumed,
-        client_certificate: control.client_certificate.as_ref().and_then(describe),
+        client_certificate: control.client_certificate.as_ref().and_then(describe).map(Box::new),
     };
     Ok(Box::new(Secured { tls, stream, control }))
 }

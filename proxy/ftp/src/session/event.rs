@@ -165,7 +165,7 @@ pub struct ControlTls {
     /// Whether the handshake resumed an earlier session.
     pub resumed: bool,
     /// The certificate that the client proved to hold.
-    pub client_certificate: Option<Certificate>,
+    pub client_certificate: Option<Box<Certificate>>,
 }
 
 /// Where a session is to go.

@@ -99,7 +99,7 @@ pub struct Session {
     host: Option<String>,
     transfer: Transfer,
     /// Where everybody is, if path rules count.
-    view: Option<View>,
+    view: Option<Box<View>>,
     /// A command under way to be sent.
     errand: Option<Box<Errand>>,
     representation: Representation,

@@ -123,7 +123,8 @@ impl Session {
         let upstream = self.upstream_settings();
         let time = upstream.connect_timeout + upstream.reply_timeout;
         self.timers.set(Timer::Reply, now.monotonic + time);
-        let known = self.view.as_ref().and_then(View::server_directory).map(|path| path.as_bytes().to_vec());
+        let known =
+            self.view.as_deref().and_then(View::server_directory).map(|path| path.as_bytes().to_vec());
         if let Some(directory) = known {
             // Where paths count it is known where the old connection stands.
             return self.dial_again(directory, now);

@@ -62,7 +62,8 @@ pub(super) struct Running {
     started: Duration,
     pub(super) bytes: u64,
     source_ended: bool,
-    report: Option<RelayReport>,
+    /// Boxed: an idle session should not carry its size.
+    report: Option<Box<RelayReport>>,
     unique_name: Option<Vec<u8>>,
 }
 
@@ -430,7 +431,7 @@ impl Session {
             Transfer::Relaying { mut running, held } => {
                 let end = report.end;
                 running.bytes = report.bytes;
-                running.report = Some(report);
+                running.report = Some(Box::new(report));
                 match (answers::relay_failure(end), held) {
                     (None, Some(reply)) => self.settle(running, reply, now),
                     (None, None) => {
@@ -603,7 +604,7 @@ impl Session {
     }
 
     fn record_transfer(&mut self, running: &Running, code: u16, now: Now) {
-        let report = running.report.as_ref();
+        let report = running.report.as_deref();
         self.facts.push_back(Fact::TransferFinished(TransferRecord {
             verb: running.command.verb(),
             argument: running.command.argument().map(<[u8]>::to_vec),

@@ -82,7 +82,8 @@ impl Session {
             }
             None => {
                 let directory = found.clone();
-                self.view = Some(View { directory, at: found, is_stale: false, lacks_mlst: false });
+                let view = View { directory, at: found, is_stale: false, lacks_mlst: false };
+                self.view = Some(Box::new(view));
             }
         }
         match self.errand.take().map(|errand| errand.then) {

@@ -537,7 +537,7 @@ fn tls(name: Option<&str>, subject: Option<&str>) -> ControlTls {
         suite: "TLS13_AES_256_GCM_SHA384".into(),
         resumed: false,
         client_certificate: subject
-            .map(|subject| Certificate { subject: subject.to_owned(), ..Certificate::default() }),
+            .map(|subject| Box::new(Certificate { subject: subject.to_owned(), ..Certificate::default() })),
     }
 }
 
