@@ -48,7 +48,7 @@ pub(in super::super) fn time(text: &str) -> Result<AskedTime, SyntaxError> {
     Ok(AskedTime { text: text.to_owned(), time: time.into() })
 }
 
-/// Reads a time as [`time`] does, or one of the machine's own clock: `2026-11-22 15:00`.
+/// Reads a time as `time` does, or one of the machine's own clock: `2026-11-22 15:00`.
 ///
 /// # Errors
 ///
