@@ -22,7 +22,8 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             tls_suite = tls.suite,
             sni = tls.server_name,
             tls_resumed = tls.resumed,
-            certificate = tls.client_certificate.map(|certificate| certificate.subject),
+            certificate =
+                tls.client_certificate.map(|certificate| certificate.subject).filter(|text| !text.is_empty()),
             "tls established"
         ),
         Fact::Routed(index) => {

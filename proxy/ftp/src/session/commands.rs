@@ -205,7 +205,8 @@ impl Session {
         if self.epsv_only && matches!(command.verb(), Verb::Pasv | Verb::Port | Verb::Eprt) {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
         }
-        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) && !is_second_half(&command) {
+        let is_copied = self.rename_from.as_ref().is_some_and(|held| held.verb() == Verb::Site);
+        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) && !(is_copied && is_second_half(&command)) {
             // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
             self.rename_from = None;
         }
@@ -406,7 +407,8 @@ impl Session {
             Kind::TransientFailure | Kind::PermanentFailure => self.answer(rename_to.verb(), reply),
             // A rename that is over before it began: nothing was renamed.
             Kind::Completion => {
-                let reply = Reply::new(550, "The server did not accept what is to be moved.");
+                let first = if rename_to.verb() == Verb::Rnto { "RNFR" } else { "CPFR" };
+                let reply = Reply::new(550, format!("The server did not accept {first}."));
                 self.answer(rename_to.verb(), reply);
             }
         }

@@ -15,6 +15,7 @@ use super::event::{Action, CloseReason, Direction, Fact, Now};
 use super::judge::{Judgement, Refusal};
 use super::settings::Mode;
 use super::timers::Timer;
+use super::transfer::Running;
 use super::{Phase, Session};
 
 impl Session {
@@ -29,8 +30,7 @@ impl Session {
             self.walk_again();
         }
         self.timers.clear(Timer::Review);
-        self.begin_review(now);
-        self.review(now);
+        self.handle_review(now);
     }
 
     /// Sees to it that policy is asked again where time can change what it says.
@@ -42,17 +42,33 @@ impl Session {
 
     /// The same, where the size of an upload can.
     pub(super) fn review_upload(&mut self, now: Now) {
-        if !self.timers.is_set(Timer::Review) {
-            self.timers.set(Timer::Review, now.monotonic + REVIEW_INTERVAL);
-        }
+        self.timers.set(Timer::Review, now.monotonic + UPLOAD_INTERVAL);
     }
 
     pub(super) fn handle_review(&mut self, now: Now) {
-        self.begin_review(now);
         if self.is_upload_limited(now) {
             self.review_upload(now);
         }
+        self.begin_review(now);
         self.review(now);
+    }
+
+    /// Whether policy allows an upload that has come to its end, now that its size is known. The server has the file
+    /// already; its client is told, and so is the record.
+    pub(super) fn judge_size(&mut self, running: &Running, now: Now) -> Result<(), Reply> {
+        if running.direction != Direction::Upload {
+            return Ok(());
+        }
+        let (size, findings) = (Some(running.bytes), running.sure_findings());
+        match self.judge(&running.command, &running.items, findings, size, now) {
+            Judgement::Denied(refusal) if refusal.reply.code().value() == 552 => {
+                let verb = running.command.verb();
+                let path = running.items.iter().find_map(|item| item.place.path()).cloned();
+                self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code: 552 });
+                Err(Reply::new(552, TOO_LARGE))
+            }
+            Judgement::Denied(_) | Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
+        }
     }
 
     fn review(&mut self, now: Now) {
@@ -123,7 +139,7 @@ impl Session {
         let code = if refusal.reply.code().value() == 552 { 552 } else { 426 };
         self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
         let text = match code {
-            552 => "The file is larger than policy allows; transfer aborted.",
+            552 => TOO_LARGE,
             _revoked => "Policy no longer allows this transfer; transfer aborted.",
         };
         self.stop_transfer(Reply::new(code, text), now);
@@ -147,5 +163,9 @@ impl Session {
     }
 }
 
-/// Within this time something that is no longer allowed ends.
+const TOO_LARGE: &str = "The file is larger than policy allows; transfer aborted.";
+
+/// Within this time something that is no longer allowed ends…
 const REVIEW_INTERVAL: Duration = Duration::from_secs(1);
+/// …and within this time an upload that has become too large.
+const UPLOAD_INTERVAL: Duration = Duration::from_millis(100);

@@ -432,7 +432,8 @@ impl Session {
                 let end = report.end;
                 running.bytes = report.bytes;
                 running.report = Some(Box::new(report));
-                match (answers::relay_failure(end), held) {
+                let failure = answers::relay_failure(end).or_else(|| self.judge_size(&running, now).err());
+                match (failure, held) {
                     (None, Some(reply)) => self.settle(running, reply, now),
                     (None, None) => {
                         self.transfer = Transfer::Completing { running };

@@ -224,6 +224,18 @@ fn warn_of_what_is_never_met(document: &Document, draft: &RuleDraft, surrounding
             "write a version such as \">=1.2\"; for data connections see `data_resumption` of the TLS profile",
         );
     }
+    let grows = [Operation::Upload, Operation::Overwrite, Operation::Append];
+    if rule.matchers.larger_than_bytes.is_some()
+        && matchers.commands.is_empty()
+        && !matchers.operations.is_empty()
+        && !matchers.operations.iter().any(|operation| grows.contains(operation))
+    {
+        document.warning(
+            &draft.operations,
+            "this rule never matches: only uploads have a size that `larger_than` could ask for",
+            "name `upload`, `overwrite` or `append`, or remove `larger_than`",
+        );
+    }
     let is_admission =
         !matchers.operations.is_empty() && matchers.operations.iter().all(|one| one.is_admission());
     if is_admission && matchers.commands.is_empty() && !matchers.paths.is_empty() {

@@ -230,6 +230,15 @@ fn command(text: &str) -> Result<CommandName, SyntaxError> {
         };
         return Err(SyntaxError::new(format!("{} is not a command", quoted(verb)), hint));
     };
+    if matches!(
+        known,
+        Verb::Auth | Verb::Pbsz | Verb::Prot | Verb::Ccc | Verb::Host | Verb::Quit | Verb::Abor
+    ) {
+        return Err(SyntaxError::new(
+            format!("{} is answered by the gateway itself: no rule is asked", known.name()),
+            "what a listener demands of TLS is said by `require_tls`",
+        ));
+    }
     match (known, subcommand) {
         (_, None) | (Verb::Site | Verb::Opts, Some(_)) => {}
         (_, Some(_)) => {

@@ -144,10 +144,19 @@ impl Session {
     fn next_goal(&self) -> Result<Option<Goal>, Reply> {
         let (Some(errand), Some(view)) = (&self.errand, &self.view) else { return Ok(None) };
         if matches!(errand.then, Then::Enter) {
-            return Ok((errand.walked == 0).then(|| match errand.items.first().map(|item| &item.place) {
-                Some(Place::Path(path)) => Goal::Into(path.clone()),
-                Some(Place::Nothing | Place::Unresolved(_) | Place::Here(_)) | None => Goal::Verbatim,
-            }));
+            if errand.walked > 0 {
+                return Ok(None);
+            }
+            return match errand.items.first().map(|item| &item.place) {
+                Some(Place::Path(path)) => Ok(Some(Goal::Into(path.clone()))),
+                Some(Place::Nothing | Place::Unresolved(_) | Place::Here(_)) | None if view.is_home() => {
+                    Ok(Some(Goal::Verbatim))
+                }
+                // Words that cannot be resolved mean something only where the client believes to be.
+                Some(Place::Nothing | Place::Unresolved(_) | Place::Here(_)) | None => {
+                    Err(Reply::new(550, "This path is not understood here."))
+                }
+            };
         }
         let home = || match &view.directory.path {
             _ if view.is_home() => Ok(None),

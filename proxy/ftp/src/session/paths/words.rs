@@ -30,6 +30,9 @@ pub(in super::super) fn listing(verb: Verb, argument: &[u8]) -> Deed {
     }
     // Servers that call `ls` take options from anywhere.
     is_odd |= rest.windows(3).any(|three| three.starts_with(b" -") && three[2] != b' ');
+    // Pure-FTPd takes each word for a name of its own and drops backslashes: what is judged would not be what is listed.
+    // CWD and a listing without a name reach every directory.
+    is_odd |= rest.contains(&b' ') || rest.contains(&b'\\');
     let name = if rest.is_empty() { Name::Directory } else { Name::Words(rest.to_vec()) };
     let object = Object {
         below: if is_recursive { &[Operation::List] } else { &[] },
@@ -98,8 +101,9 @@ pub(in super::super) fn checksums(argument: &[u8]) -> Deed {
         .split(|&byte| byte == b',')
         .map(|words| Object::named(words.trim_ascii(), &[Operation::Metadata]))
         .collect();
-    let is_odd =
-        argument.contains(&b'"') || objects.iter().any(|object| object.name == Name::Words(Vec::new()));
+    let is_odd = argument.contains(&b'"')
+        || objects.len() > OBJECTS_MAX
+        || objects.iter().any(|object| object.name == Name::Words(Vec::new()));
     Deed {
         objects,
         spelling: Spelling { separator: ", ", ..Spelling::default() },
@@ -123,7 +127,7 @@ pub(in super::super) fn thumbnail(argument: &[u8]) -> Deed {
 pub(in super::super) fn combination(argument: &[u8]) -> Deed {
     let is_quoted = argument.contains(&b'"');
     let paths = if is_quoted { quoted_words(argument) } else { Some(spaced_words(argument)) };
-    let is_whole = paths.as_ref().is_some_and(|paths| paths.len() > 1);
+    let is_whole = paths.as_ref().is_some_and(|paths| (2..=OBJECTS_MAX).contains(&paths.len()));
     let objects = paths
         .unwrap_or_default()
         .iter()
@@ -292,6 +296,9 @@ const ANYTHING: &[Operation] = &[
     Operation::Metadata,
 ];
 
+/// Files that one command may name: each is resolved, judged, and walked to.
+const OBJECTS_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,8 +324,7 @@ mod tests {
         for (line, expected) in [
             ("LIST", vec!["."]),
             ("LIST -la", vec!["."]),
-            ("LIST -l -a my files", vec!["my files"]),
-            ("NLST Photos - 2024", vec!["Photos - 2024"]),
+            ("LIST -l -a files", vec!["files"]),
             ("MDTM 20200101000000 a b", vec!["a b"]),
             ("MDTM 2020 a", vec!["2020 a"]),
             ("MFMT 20200101000000.5 a b", vec!["a b"]),
@@ -354,9 +360,15 @@ mod tests {
             "LIST -",
             "LIST -la -x a",
             "LIST a -R",
+            "LIST -l -a my files",
+            "NLST Photos - 2024",
+            "LIST /secre\\t",
+            "STAT a /secret",
             "MFMT 20200101000000",
             "XCRC \"a\" 1",
             "MMD5 a,,b",
+            "MMD5 a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a",
+            "COMB a a a a a a a a a a a a a a a a a",
             "COMB a",
             "COMB \"a\" b",
             "COMB \"a",

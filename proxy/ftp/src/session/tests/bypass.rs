@@ -54,6 +54,20 @@ fn refused_outside(commands: &[&str]) {
     }
 }
 
+/// Pure-FTPd lists each word of LIST and STAT, and drops backslashes.
+#[test]
+fn listings_of_several_words() {
+    for rules in [RULES, "allow * /home/**\ndeny"] {
+        let mut wire = session_with(rules);
+        wire.play(ARM);
+        for command in
+            ["LIST x secret", "LIST a /secret", "LIST /secre\\x5ct", "LIST -R /secre\\x5ct", "STAT x /secret"]
+        {
+            wire.play(&format!("C> {command}\nC< 501 …"));
+        }
+    }
+}
+
 #[test]
 fn dots_above_the_root() {
     refused(&["RETR ../secret/x", "RETR ../../../../secret/x", "RETR /../secret/x", "CWD ../../secret"]);

@@ -191,6 +191,24 @@ fn an_upload_that_grows_too_large_ends() {
     wire.play("= revoked STOR 552 by deny upload,overwrite larger=100");
 }
 
+/// Faster than anybody looks: the server has it, but nobody is told that all is well.
+#[test]
+fn an_upload_that_was_too_large_when_it_ended_is_not_confirmed() {
+    let mut wire = relaying(session("deny upload,overwrite larger=100\nallow"), "STOR /x", "upload");
+    wire.play("relay complete 101\nC< 552 …\nB>! ABOR");
+    wire.play("= revoked STOR 552 by deny upload,overwrite larger=100");
+    let mut wire = relaying(session("deny upload,overwrite larger=100\nallow"), "STOR /x", "upload");
+    wire.play("relay complete 100\nB< 226 done\nC< 226 done");
+}
+
+#[test]
+fn uploads_are_still_counted_after_a_reload() {
+    let rules = "deny upload,overwrite larger=100\nallow";
+    let mut wire = relaying(session(rules), "STOR /x", "upload");
+    wire.change_policy(policy(rules));
+    wire.play("progress 101\n+1s\n* cancel\nC< 552 …\nB>! ABOR");
+}
+
 #[test]
 fn nothing_is_reviewed_where_nothing_can_change() {
     let wire = relaying(session("deny delete\nallow"), "STOR /x", "upload");
