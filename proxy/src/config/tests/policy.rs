@@ -74,6 +74,17 @@ reply = '226 Done'
 }
 
 #[test]
+fn commands_that_no_rule_is_asked_about_are_refused() {
+    for verb in ["AUTH", "PBSZ", "PROT", "CCC", "HOST", "QUIT", "ABOR"] {
+        only_error(
+            &rule(&format!("commands = ['{verb}']")),
+            &format!("14:13: `commands`: {verb} is answered by the gateway itself: no rule is asked"),
+            "require_tls",
+        );
+    }
+}
+
+#[test]
 fn names_must_lead_somewhere() {
     for (keys, message, hint) in [
         ("groups = ['partner']", "14:11: there is no group `partner`", "did you mean `partners`?"),
@@ -132,6 +143,11 @@ fn rules_that_can_never_match_are_doubtful() {
         &rule("operations = ['login']\npaths = ['/x']"),
         "15:9: this rule never matches: `connect` and `login` have no path",
         "remove `paths`",
+    );
+    only_warning(
+        &rule("operations = ['download', 'list']\nlarger_than = '1MiB'"),
+        "14:14: this rule never matches: only uploads have a size that `larger_than` could ask for",
+        "name `upload`",
     );
     only_warning(
         &rule("tls = 'resumed'"),
