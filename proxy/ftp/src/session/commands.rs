@@ -206,7 +206,9 @@ impl Session {
             return self.answer(command.verb(), Reply::new(503, "Only EPSV is allowed after EPSV ALL."));
         }
         let is_copied = self.rename_from.as_ref().is_some_and(|held| held.verb() == Verb::Site);
-        if !matches!(command.verb(), Verb::Rnto | Verb::Noop) && !(is_copied && is_second_half(&command)) {
+        let goes_on =
+            matches!(command.verb(), Verb::Rnto | Verb::Noop) || (is_copied && is_second_half(&command));
+        if !goes_on {
             // RFC 959 §4.1.3: RNTO follows at once. Sent later, a held RNFR could mean another directory's file.
             self.rename_from = None;
         }
