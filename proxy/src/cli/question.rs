@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use ftpsgate_ftp::codec::{Command, Reply, Verb, parameter};
-use ftpsgate_ftp::session::{Context, Deed, Place, own_refusal};
+use ftpsgate_ftp::session::{Context, Deed, Place, needs_paths, own_refusal};
 use ftpsgate_policies::explain::{AccessExplanation, Because, Explanation};
 use ftpsgate_policies::request::{Tls, TlsVersion};
 use ftpsgate_policies::route::{self, Arrival};
@@ -37,7 +37,7 @@ enum Decision {
     Nowhere,
     /// The gateway refuses the command to everybody, with this reply.
     Refused(String),
-    /// The words of the command can mean several things; only where rules have paths.
+    /// The words of the command can mean several things; only where policy needs paths.
     Unclear(String),
     /// Policy has spoken.
     Judged {
@@ -184,8 +184,8 @@ impl Asked<'_> {
             return Ok(Decision::Refused(text(&reply)));
         }
         let deed = Deed::of(command, Context { held, is_restarted });
-        let counts_paths = self.policy.has_paths() && self.profile != PathProfile::Opaque;
-        if let (true, Some(reply)) = (counts_paths, deed.problem()) {
+        let has_view = needs_paths(self.policy) && self.profile != PathProfile::Opaque;
+        if let (true, Some(reply)) = (has_view, deed.problem()) {
             return Ok(Decision::Unclear(String::from_utf8_lossy(&reply.encode()).trim_end().to_owned()));
         }
         let mut operations = deed.accesses(self.profile, directory.as_ref());
@@ -217,7 +217,7 @@ impl Asked<'_> {
             self.policy.authorize_subtree(&request, *operation, path) != Extent::All
         };
         let below = deed.below(self.profile, directory.as_ref()).into_iter().find(mixed);
-        let below = below.filter(|_| counts_paths).map(|(operation, path, spares_files)| Below {
+        let below = below.filter(|_| has_view).map(|(operation, path, spares_files)| Below {
             operation,
             path,
             spares_files,
@@ -307,7 +307,7 @@ impl Answer {
             }
             Decision::Refused(reply) => say(format!("  the gateway refuses it to everybody: {reply}")),
             Decision::Unclear(reply) => {
-                say(format!("  rules have paths, and these words leave open which is meant: {reply}"))
+                say(format!("  policy needs paths, and these words leave open which is meant: {reply}"))
             }
             Decision::Judged { explanation, places, below } => {
                 for (access, place) in explanation.accesses.iter().zip(places.iter().map(Some).chain([None]))

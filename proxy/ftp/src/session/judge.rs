@@ -106,7 +106,7 @@ impl Session {
         let profile = self.routed.as_ref().map_or(PathProfile::Opaque, |routed| routed.settings.paths);
         let place = match &self.view {
             Some(view) => object.name.resolve(profile, view.working_directory()),
-            // Nobody keeps account of directories, for no rule speaks of paths here. A later policy may.
+            // Nobody keeps account of directories, for policy needs no paths here. A later one may.
             None => object.name.resolve(profile, None),
         };
         let mut item = Item {
@@ -177,7 +177,7 @@ impl Session {
         };
         for item in items {
             let Some(path) = item.place.path() else { continue };
-            if !self.has_path_rules {
+            if !self.needs_paths {
                 break;
             }
             let mixed = item.below.iter().find(|&&operation| !question.holds_below(operation, path));
@@ -198,6 +198,30 @@ impl Session {
             }
         }
         Judgement::Allowed(permit)
+    }
+
+    /// The same where nobody can look: allowed is what is allowed whatever the server would have said.
+    pub(super) fn judge_unseen(
+        &self,
+        command: &Command,
+        items: &[Item],
+        findings: Findings,
+        size_bytes: Option<u64>,
+        now: Now,
+    ) -> Result<Permit, Refusal> {
+        let suppose = |findings| self.judge_unseen(command, items, findings, size_bytes, now);
+        match self.judge(command, items, findings, size_bytes, now) {
+            Judgement::Allowed(permit) => Ok(permit),
+            Judgement::Denied(refusal) => Err(refusal),
+            // Neither is the harmless one: a rule may deny new files, or files that replace others.
+            Judgement::Unclear(Doubt::Replaces) => {
+                let creating = suppose(Findings { replaces: Some(false), ..findings })?;
+                let replacing = suppose(Findings { replaces: Some(true), ..findings })?;
+                Ok(if replacing.observed().is_empty() { creating } else { replacing })
+            }
+            // What is allowed for all that may be in a directory is allowed for a file.
+            Judgement::Unclear(Doubt::IsFile) => suppose(Findings { is_file: Some(false), ..findings }),
+        }
     }
 
     /// Asks about one operation on one path, for the sake of a command.
@@ -245,20 +269,14 @@ impl Session {
     }
 
     pub(super) fn permit_items(&mut self, command: &Command, items: &[Item], now: Now) -> Option<Permit> {
-        let mut findings = Findings::default();
-        loop {
-            match self.judge(command, items, findings, self.announced_bytes(items), now) {
-                Judgement::Allowed(permit) => {
-                    self.observe(command, items, permit.observed());
-                    return Some(permit);
-                }
-                // Nobody can look: what is not known to be harmless is not.
-                Judgement::Unclear(Doubt::Replaces) => findings.replaces = Some(true),
-                Judgement::Unclear(Doubt::IsFile) => findings.is_file = Some(false),
-                Judgement::Denied(refusal) => {
-                    self.deny(command, items, refusal);
-                    return None;
-                }
+        match self.judge_unseen(command, items, Findings::default(), self.announced_bytes(items), now) {
+            Ok(permit) => {
+                self.observe(command, items, permit.observed());
+                Some(permit)
+            }
+            Err(refusal) => {
+                self.deny(command, items, refusal);
+                None
             }
         }
     }
@@ -317,18 +335,21 @@ impl Session {
 
     /// Whether some upload's size could make a difference.
     pub(super) fn has_size_limit(&self, command: &Command, items: &[Item], now: Now) -> bool {
-        let findings = Findings { replaces: Some(true), is_file: Some(true) };
-        match self.judge(command, items, findings, Some(u64::MAX), now) {
-            Judgement::Denied(_) => true,
-            Judgement::Allowed(_) | Judgement::Unclear(_) => false,
-        }
+        let findings = Findings { replaces: None, is_file: Some(true) };
+        self.judge_unseen(command, items, findings, Some(u64::MAX), now).is_err()
     }
 
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
-        self.has_path_rules = policy.has_paths();
+        self.needs_paths = needs_paths(&policy);
         self.walks_strictly = policy.denies_below_allowed();
         self.policy = policy;
     }
+}
+
+/// Whether a policy is to be asked with paths: some rule speaks of them, or the server must be asked whether an upload
+/// replaces a file, which takes a path.
+pub fn needs_paths(policy: &Policy) -> bool {
+    policy.has_paths() || policy.distinguishes(Operation::Upload, Operation::Overwrite)
 }
 
 fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {

@@ -70,6 +70,7 @@ pub use authorize::{Context, Deed, Name, Object, Place};
 pub use commands::own_refusal;
 pub use event::*;
 pub use fault::UpstreamFault;
+pub use judge::needs_paths;
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.
@@ -79,8 +80,8 @@ pub struct Session {
     client: Client,
     subject: Subject,
     policy: Arc<Policy>,
-    /// Of that policy: some rule speaks of paths.
-    has_path_rules: bool,
+    /// Of that policy: it is asked with paths.
+    needs_paths: bool,
     /// Of that policy: every directory is walked to.
     walks_strictly: bool,
     phase: Phase,
@@ -98,7 +99,7 @@ pub struct Session {
     /// What HOST named.
     host: Option<String>,
     transfer: Transfer,
-    /// Where everybody is, if path rules count.
+    /// Where everybody is, if paths count.
     view: Option<Box<View>>,
     /// A command under way to be sent.
     errand: Option<Box<Errand>>,
@@ -142,7 +143,7 @@ impl Session {
         let mut session = Self {
             client,
             subject,
-            has_path_rules: settings.policy.has_paths(),
+            needs_paths: judge::needs_paths(&settings.policy),
             walks_strictly: settings.policy.denies_below_allowed(),
             policy: Arc::clone(&settings.policy),
             phase: Phase::ExpectUser,

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Denial, Policy};
+use ftpsgate_policies::{Denial, Permit, Policy};
 
 use crate::codec::{Reply, Verb};
 
 use super::answers;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
-use super::judge::{Judgement, Refusal};
+use super::judge::Refusal;
 use super::settings::Mode;
 use super::timers::Timer;
 use super::transfer::Running;
@@ -59,16 +59,20 @@ impl Session {
         if running.direction != Direction::Upload {
             return Ok(());
         }
-        let (size, findings) = (Some(running.bytes), running.sure_findings());
-        match self.judge(&running.command, &running.items, findings, size, now) {
-            Judgement::Denied(refusal) if refusal.reply.code().value() == 552 => {
+        match self.judge_running(running, Some(running.bytes), now) {
+            Err(refusal) if refusal.reply.code().value() == 552 => {
                 let verb = running.command.verb();
                 let path = running.items.iter().find_map(|item| item.place.path()).cloned();
                 self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code: 552 });
                 Err(Reply::new(552, TOO_LARGE))
             }
-            Judgement::Denied(_) | Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
+            Err(_) | Ok(_) => Ok(()),
         }
+    }
+
+    /// What was not found out before is not found out now.
+    fn judge_running(&self, running: &Running, size_bytes: Option<u64>, now: Now) -> Result<Permit, Refusal> {
+        self.judge_unseen(&running.command, &running.items, running.findings, size_bytes, now)
     }
 
     fn review(&mut self, now: Now) {
@@ -99,10 +103,7 @@ impl Session {
     fn judge_transfer(&self, now: Now) -> Result<(), Refusal> {
         let Some(running) = self.transfer.stoppable() else { return Ok(()) };
         let size = (running.direction == Direction::Upload).then_some(running.bytes);
-        match self.judge(&running.command, &running.items, running.sure_findings(), size, now) {
-            Judgement::Denied(refusal) => Err(refusal),
-            Judgement::Allowed(_) | Judgement::Unclear(_) => Ok(()),
-        }
+        self.judge_running(running, size, now).map(drop)
     }
 
     /// Whether an upload runs whose size could come to matter.

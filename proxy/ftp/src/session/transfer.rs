@@ -56,7 +56,7 @@ pub(super) struct Running {
     permit: Permit,
     /// For policy to be asked again.
     pub(super) items: Vec<Item>,
-    findings: Findings,
+    pub(super) findings: Findings,
     /// STOU: where the server puts the file, if that counts.
     unique_in: Option<CanonicalPath>,
     started: Duration,
@@ -77,11 +77,6 @@ pub(super) struct Judged {
 }
 
 impl Running {
-    /// What is known of the files; what is not was not needed.
-    pub(super) fn sure_findings(&self) -> Findings {
-        Findings { replaces: Some(self.findings.replaces == Some(true)), ..self.findings }
-    }
-
     /// How the data ended, if any was moved.
     fn end(&self) -> Option<RelayEnd> {
         self.report.as_ref().map(|report| report.end)

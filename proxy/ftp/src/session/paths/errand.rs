@@ -11,7 +11,7 @@ use crate::codec::{Command, Reply, Verb};
 
 use super::super::authorize::{Context, Deed, Place, Spelling};
 use super::super::event::{Action, Direction, Now};
-use super::super::judge::{Doubt, Findings, Item, Judgement};
+use super::super::judge::{Findings, Item, Judgement};
 use super::super::transfer::{Judged, Transfer};
 use super::super::{Expecting, Session};
 use super::probe::Probe;
@@ -30,6 +30,8 @@ pub(in super::super) struct Errand {
     pub(super) walk: Option<Walk>,
     pub(super) probe: Option<Probe>,
     pub(super) findings: Findings,
+    /// The server was asked whether there is a file, and did not tell.
+    pub(super) is_unanswered: bool,
     pub(super) then: Then,
 }
 
@@ -50,6 +52,29 @@ pub(in super::super) enum Then {
     Transfer { direction: Direction, started: Duration },
     /// Nothing: the client has given it up.
     Nothing,
+}
+
+impl Errand {
+    fn new(
+        command: Command,
+        held: Option<Command>,
+        items: Vec<Item>,
+        spelling: Spelling,
+        then: Then,
+    ) -> Self {
+        Self {
+            command,
+            held,
+            items,
+            spelling,
+            walked: 0,
+            walk: None,
+            probe: None,
+            findings: Findings::default(),
+            is_unanswered: false,
+            then,
+        }
+    }
 }
 
 impl Session {
@@ -80,10 +105,7 @@ impl Session {
             }
             Judgement::Allowed(_) | Judgement::Unclear(_) => {}
         }
-        let findings = Findings::default();
-        let spelling = deed.spelling;
-        let errand =
-            Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
+        let errand = Errand::new(command, held, items, deed.spelling, then);
         self.errand = Some(Box::new(errand));
         self.proceed(now);
     }
@@ -98,11 +120,7 @@ impl Session {
 
     pub(super) fn ask_home(&mut self, then: Then, now: Now) {
         let command = Command::bare(Verb::Pwd);
-        let spelling = Spelling::default();
-        let findings = Findings::default();
-        let (held, items) = (None, Vec::new());
-        let errand =
-            Errand { command, held, items, spelling, walked: 0, walk: None, probe: None, findings, then };
+        let errand = Errand::new(command, None, Vec::new(), Spelling::default(), then);
         self.errand = Some(Box::new(errand));
         self.send(Command::bare(Verb::Pwd), Expecting::Paths(super::Asked::Home), now);
     }
@@ -126,14 +144,12 @@ impl Session {
         let size = self.announced_bytes(&errand.items);
         match self.judge(&errand.command, &errand.items, errand.findings, size, now) {
             Judgement::Allowed(permit) => self.dispatch(permit, now),
-            Judgement::Unclear(doubt) if self.is_verbatim() => {
-                // The server cannot be asked about what nobody can name.
-                let Some(errand) = &mut self.errand else { return };
-                match doubt {
-                    Doubt::Replaces => errand.findings.replaces = Some(true),
-                    Doubt::IsFile => errand.findings.is_file = Some(false),
+            // The server cannot be asked about what nobody can name, nor twice about what it does not tell.
+            Judgement::Unclear(_) if errand.is_unanswered || self.is_verbatim() => {
+                match self.judge_unseen(&errand.command, &errand.items, errand.findings, size, now) {
+                    Ok(permit) => self.dispatch(permit, now),
+                    Err(refusal) => self.deny_errand(refusal, now),
                 }
-                self.proceed(now);
             }
             Judgement::Unclear(doubt) => self.probe(doubt, now),
             Judgement::Denied(refusal) => self.deny_errand(refusal, now),

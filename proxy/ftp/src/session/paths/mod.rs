@@ -118,10 +118,10 @@ impl View {
 }
 
 impl Session {
-    /// Whether path rules count for this session's backend.
+    /// Whether paths count for this session's backend.
     fn needs_view(&self) -> bool {
         let profile = self.routed.as_ref().map_or(PathProfile::Opaque, |routed| routed.settings.paths);
-        self.has_path_rules
+        self.needs_paths
             && match profile {
                 PathProfile::Unix | PathProfile::Windows => true,
                 PathProfile::Opaque => false,

@@ -50,15 +50,15 @@ impl Representation {
 #[derive(Debug)]
 pub(in super::super) struct Probe {
     doubt: Doubt,
-    /// What is taken for true so far.
-    answer: bool,
+    /// `None`: the server has not told.
+    answer: Option<bool>,
 }
 
 impl Session {
     /// Asks the server what policy must know.
     pub(super) fn probe(&mut self, doubt: Doubt, now: Now) {
         let Some(errand) = &mut self.errand else { return };
-        errand.probe = Some(Probe { doubt, answer: doubt == Doubt::Replaces });
+        errand.probe = Some(Probe { doubt, answer: None });
         if self.view.as_ref().is_some_and(|view| view.lacks_mlst) {
             return self.probe_size(now);
         }
@@ -129,12 +129,10 @@ impl Session {
 
     pub(super) fn handle_size(&mut self, reply: &Reply, now: Now) {
         if let Some(probe) = self.errand.as_mut().and_then(|errand| errand.probe.as_mut()) {
-            probe.answer = match (probe.doubt, reply.code().value()) {
-                (_, 213) => true,
-                (_, 550) => false,
-                // Who cannot say that it is absent may have it; who cannot say that it is a file may have a directory.
-                (Doubt::Replaces, _) => true,
-                (Doubt::IsFile, _) => false,
+            probe.answer = match reply.code().value() {
+                213 => Some(true),
+                550 => Some(false),
+                _ => None,
             };
         }
         if self.representation.is_image() {
@@ -158,15 +156,19 @@ impl Session {
         let Some(errand) = &mut self.errand else { return };
         let Some(Probe { doubt, answer }) = errand.probe.take() else { return };
         match doubt {
-            Doubt::Replaces => errand.findings.replaces = Some(answer),
-            Doubt::IsFile => errand.findings.is_file = Some(answer),
+            Doubt::Replaces => {
+                errand.findings.replaces = answer;
+                errand.is_unanswered = answer.is_none();
+            }
+            // Who cannot say that it is a file may have a directory.
+            Doubt::IsFile => errand.findings.is_file = Some(answer.unwrap_or(false)),
         }
         self.proceed(now);
     }
 
     fn resolve_doubt(&mut self, is_so: bool, now: Now) {
         if let Some(probe) = self.errand.as_mut().and_then(|errand| errand.probe.as_mut()) {
-            probe.answer = is_so;
+            probe.answer = Some(is_so);
         }
         self.settle_probe(now);
     }

@@ -275,6 +275,79 @@ fn appe_and_rest_stor_as_overwrite() {
     wire.play("C> STOR x\nB> MLST /home/x\nB< 250-x\\n type=file; x\\n250 x\nC< 553 …");
 }
 
+/// No rule speaks of paths; the server is asked all the same whether there is a file.
+#[test]
+fn new_files_and_files_that_are_there() {
+    const THERE: &str = "B< 250-x\\n type=file; x\\n250 x";
+    const NEW: &str = "B< 550 x";
+    for (rules, denied, allowed) in [
+        ("deny upload\nallow", NEW, THERE),
+        ("deny overwrite\nallow", THERE, NEW),
+        ("allow overwrite,login,connect\ndeny", NEW, THERE),
+        ("allow upload,login,connect\ndeny", THERE, NEW),
+        ("deny upload larger=9\nallow", NEW, THERE),
+        ("deny overwrite larger=9\nallow", THERE, NEW),
+    ] {
+        let refusal = if rules.contains("larger") { "C< 552 …" } else { "C< 553 …" };
+        for (answer, outcome) in [(denied, refusal), (allowed, "B> STOR /home/x")] {
+            let mut wire = session_with(rules);
+            wire.play(ARM);
+            if rules.contains("larger") {
+                wire.play("C> ALLO 10\nB> ALLO 10\nB< 200 x\nC< 200 x");
+            }
+            wire.play(&format!("C> STOR x\nB> MLST /home/x\n{answer}\n{outcome}"));
+        }
+        // A server that does not tell counts as either.
+        if !rules.contains("larger") {
+            let mut wire = session_with(rules);
+            wire.play(ARM);
+            wire.play("C> STOR x\nB> MLST /home/x\nB< 502 x\nB> TYPE I\nB< 504 x\nC< 553 …");
+            wire.play(
+                "C> STOR x\nB> TYPE I\nB< 200 x\nB> SIZE /home/x\nB< 450 x\nB> TYPE A\nB< 200 x\nC< 553 …",
+            );
+            // Words that nobody can read, and no data connection for it.
+            wire.play("C> STOR \\xff\nC< 553 …");
+            session_with(rules).play("C> STOR x\nC< 553 …");
+        }
+    }
+}
+
+/// A copy of a directory over one that is there makes new files, too.
+#[test]
+fn a_copied_directory_makes_new_files_and_replaces_others() {
+    for operation in ["upload", "overwrite"] {
+        let mut wire = session_with(&format!("deny {operation}\nallow"));
+        let answer = if operation == "upload" { "B< 250-x\\n type=dir; y\\n250 x" } else { "B< 550 x" };
+        wire.play(&format!(
+            "C> SITE CPFR x\nC< 350 …\nC> SITE CPTO y\nB> MLST /home/y\n{answer}\nB> MLST /home/x"
+        ));
+        wire.play("B< 250-x\\n type=dir; x\\n250 x\nC< 55…");
+    }
+}
+
+#[test]
+fn new_files_and_files_that_are_there_where_nobody_can_look() {
+    for operation in ["upload", "overwrite"] {
+        for rules in [format!("deny {operation}\nallow"), format!("allow {operation},login,connect\ndeny")] {
+            let mut scene = Scene::plain().policy(policy(&rules));
+            scene.upstream().paths = PathProfile::Opaque;
+            let mut wire = scene.log_in();
+            wire.play(ARM);
+            wire.play("C> STOR 'A.B'\nC< 553 …");
+        }
+        let mut scene = Scene::plain().policy(policy(&format!("deny {operation} larger=9\nallow")));
+        scene.upstream().paths = PathProfile::Opaque;
+        let mut wire = scene.log_in();
+        wire.play(ARM);
+        wire.play("C> ALLO 10\nB> ALLO 10\nB< 200 x\nC< 200 x\nC> STOR 'A.B'\nC< 552 …");
+    }
+    let mut scene = Scene::plain().policy(policy("allow upload,overwrite,login,connect\ndeny"));
+    scene.upstream().paths = PathProfile::Opaque;
+    let mut wire = scene.log_in();
+    wire.play(ARM);
+    wire.play("C> STOR 'A.B'\nB> STOR 'A.B'");
+}
+
 #[test]
 fn offsets_that_are_none() {
     session().play("C> REST -1\nC< 501 …\nC> REST 99999999999999999999\nC< 501 …\nC> REST x\nC< 501 …");

@@ -106,6 +106,18 @@ fn a_home_that_is_not_canonical_is_unknown_and_unknown_denies() {
     }
 }
 
+/// Where no rule speaks of paths, words that nobody can resolve are still sent; only an upload counts as either kind.
+#[test]
+fn an_unknown_home_denies_only_uploads_where_no_rule_has_paths() {
+    for home in ["257 \"/in\\xff\"", "257 \"in\"", "550 no"] {
+        let mut wire = Scene::plain().policy(policy("deny upload\nallow")).begin();
+        wire.play(&login(home));
+        wire.play("C> DELE x\nB> DELE x\nB< 250 x\nC< 250 x");
+        wire.play(ARM);
+        wire.play("C> STOR x\nC< 553 …\nC> LIST\nB> LIST");
+    }
+}
+
 #[test]
 fn an_unknown_home_can_be_left_for_a_known_directory() {
     let mut wire = Scene::plain().policy(policy(FAST)).begin();

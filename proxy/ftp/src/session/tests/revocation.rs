@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use ftpsgate_policies::PathProfile;
 use ftpsgate_policies::hours::LocalTime;
 
 use super::harness::{ARM, Scene, Wire};
@@ -72,9 +73,27 @@ fn a_running_transfer_that_is_no_longer_allowed_ends_at_once() {
              B< 426 x
              B< 226 x
              C> NOOP
+             B> PWD
+             B< 257 \"/\"
              B> NOOP"
         ));
     }
+}
+
+/// Nobody looked whether there was such a file: what is denied for one that is, or for one that is not, ends.
+#[test]
+fn a_running_upload_of_an_unknown_kind_ends_if_either_kind_is_denied() {
+    for operation in ["upload", "overwrite"] {
+        let mut wire = relaying(session("allow"), "STOR /x", "upload");
+        wire.change_policy(policy(&format!("deny {operation}\nallow")));
+        wire.play(&format!("* cancel\nC< 426 …\nB>! ABOR\n= revoked STOR 426 by deny {operation}"));
+        let mut wire = relaying(session("allow"), "STOR /x", "upload");
+        wire.change_policy(policy(&format!("allow {operation},login,connect\ndeny")));
+        wire.play("* cancel\nC< 426 …\nB>! ABOR\n= revoked STOR 426 by the default");
+    }
+    let mut wire = relaying(session("allow"), "STOR /x", "upload");
+    wire.change_policy(policy("allow upload,overwrite,login,connect\ndeny"));
+    wire.play("relay complete 9\nB< 226 x\nC< 226 x");
 }
 
 #[test]
@@ -199,6 +218,16 @@ fn an_upload_that_was_too_large_when_it_ended_is_not_confirmed() {
     wire.play("= revoked STOR 552 by deny upload,overwrite larger=100");
     let mut wire = relaying(session("deny upload,overwrite larger=100\nallow"), "STOR /x", "upload");
     wire.play("relay complete 100\nB< 226 done\nC< 226 done");
+}
+
+#[test]
+fn a_limit_on_either_kind_of_upload_counts_where_nobody_can_look() {
+    for operation in ["upload", "overwrite"] {
+        let mut scene = Scene::plain().policy(policy(&format!("deny {operation} larger=100\nallow")));
+        scene.upstream().paths = PathProfile::Opaque;
+        let mut wire = relaying(scene.log_in(), "STOR x", "upload");
+        wire.play("progress 101\n+1s\n* cancel\nC< 552 …\nB>! ABOR");
+    }
 }
 
 #[test]
