@@ -16,6 +16,7 @@ mod deadlines;
 mod endings;
 mod features;
 mod hostile;
+mod judged;
 mod login;
 mod mainframe;
 mod modes;
