@@ -37,13 +37,18 @@ impl Glob {
         if text.is_empty() {
             return Err(GlobError("an empty pattern matches nothing".to_owned()));
         }
-        let glob = GlobBuilder::new(text)
+        let glob = Self::compile(text, is_case_blind)?;
+        Ok(Self { text: text.to_owned(), is_case_blind, matcher: glob.compile_matcher() })
+    }
+
+    /// For sets of many patterns: the same meaning as alone.
+    pub(crate) fn compile(text: &str, is_case_blind: bool) -> Result<globset::Glob, GlobError> {
+        GlobBuilder::new(text)
             .case_insensitive(is_case_blind)
             .literal_separator(false)
             .backslash_escape(true)
             .build()
-            .map_err(|error| GlobError(error.kind().to_string()))?;
-        Ok(Self { text: text.to_owned(), is_case_blind, matcher: glob.compile_matcher() })
+            .map_err(|error| GlobError(error.kind().to_string()))
     }
 
     /// Whether a name is one of those meant.

@@ -78,13 +78,13 @@ pub fn choose<'r>(routes: &'r [Route], arrival: &Arrival<'_>) -> Option<&'r Rout
 
 /// Whether a pattern means a subject, or one of its attributes wherever it stands: `CN=acme-*` also matches
 /// `C=DE, CN=acme-7`.
-fn matches_subject(glob: &Glob, subject: &str) -> bool {
+pub(crate) fn matches_subject(glob: &Glob, subject: &str) -> bool {
     glob.matches(subject.as_bytes())
         || attributes(subject).any(|attribute| glob.matches(attribute.trim_start().as_bytes()))
 }
 
 /// Splits a subject at its commas; an escaped one belongs to a value (RFC 4514 §2.4).
-fn attributes(subject: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn attributes(subject: &str) -> impl Iterator<Item = &str> {
     let mut is_escaped = false;
     subject.split(move |c| {
         let splits = c == ',' && !is_escaped;

@@ -1,6 +1,6 @@
 //! The one place where every verb meets policy, so that none drifts away from it.
 
-use ftpsgate_policies::{Access, Denial, Operation, Permit, Policy, Request, Subject};
+use ftpsgate_policies::{Access, Denial, Operation, Permit, Policy, Request, Subject, Target};
 
 use crate::codec::{Command, Reply, Verb};
 
@@ -16,7 +16,7 @@ pub(super) fn authorize(
     rename_from: Option<&Command>,
 ) -> Result<Permit, (Denial, Reply)> {
     let accesses = accesses(command, rename_from);
-    let request = Request { subject, verb: command.verb().name(), accesses: &accesses };
+    let request = Request::new(subject, command.verb().name(), &accesses);
     policy.authorize(&request).map_err(|denial| {
         let reply = refusal(&denial);
         (denial, reply)
@@ -24,10 +24,12 @@ pub(super) fn authorize(
 }
 
 /// What a command would do, to what.
-fn accesses<'a>(command: &'a Command, rename_from: Option<&'a Command>) -> Vec<Access<'a>> {
-    let one = |operation| vec![Access { operation, path: command.argument() }];
+fn accesses(command: &Command, rename_from: Option<&Command>) -> Vec<Access<'static>> {
+    let one = |operation| vec![Access { operation, target: Target::Unresolved }];
     match command.verb() {
-        Verb::User | Verb::Pass | Verb::Acct => vec![Access { operation: Operation::Login, path: None }],
+        Verb::User | Verb::Pass | Verb::Acct => {
+            vec![Access { operation: Operation::Login, target: Target::Nothing }]
+        }
         Verb::Retr => one(Operation::Download),
         Verb::Stor | Verb::Stou => one(Operation::Upload),
         Verb::Appe => one(Operation::Append),
@@ -35,7 +37,7 @@ fn accesses<'a>(command: &'a Command, rename_from: Option<&'a Command>) -> Vec<A
         // STAT without a path asks about the session.
         Verb::Stat => command.argument().map(|_| one(Operation::List)).unwrap_or_default(),
         Verb::Cwd | Verb::Smnt => one(Operation::Traverse),
-        Verb::Cdup => vec![Access { operation: Operation::Traverse, path: Some(b"..") }],
+        Verb::Cdup => one(Operation::Traverse),
         Verb::Mkd => one(Operation::Mkdir),
         Verb::Rmd | Verb::Rmda => one(Operation::Rmdir),
         Verb::Dele => one(Operation::Delete),
@@ -43,7 +45,7 @@ fn accesses<'a>(command: &'a Command, rename_from: Option<&'a Command>) -> Vec<A
         Verb::Rnto => rename_from
             .into_iter()
             .chain([command])
-            .map(|command| Access { operation: Operation::Rename, path: command.argument() })
+            .map(|_| Access { operation: Operation::Rename, target: Target::Unresolved })
             .collect(),
         Verb::Size
         | Verb::Mdtm
@@ -105,7 +107,7 @@ fn accesses<'a>(command: &'a Command, rename_from: Option<&'a Command>) -> Vec<A
 
 fn refusal(denial: &Denial) -> Reply {
     match denial.operation {
-        Some(Operation::Login) => Reply::new(530, "Login not allowed."),
+        Some(Operation::Connect | Operation::Login) => Reply::new(530, "Login not allowed."),
         Some(
             Operation::Upload
             | Operation::Overwrite

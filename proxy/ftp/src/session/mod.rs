@@ -116,6 +116,8 @@ impl Session {
             user: None,
             listener: settings.listener.clone(),
             backend: String::new(),
+            tls: None,
+            certificate: None,
         };
         let mut session = Self {
             client,
@@ -461,7 +463,8 @@ impl Session {
         match authorize::authorize(&settings.policy, &self.subject, command, rename_from) {
             Ok(permit) => Some(permit),
             Err((denial, reply)) => {
-                self.deny(command, denial.rule, reply);
+                let rule = denial.rule.map(|rule| rule.name().to_owned());
+                self.deny(command, rule, reply);
                 None
             }
         }
