@@ -214,7 +214,8 @@ proptest! {
                 | CloseReason::BackendTimeout
                 | CloseReason::BackendViolation(_)
                 | CloseReason::NotResynchronised
-                | CloseReason::Draining),
+                | CloseReason::Limit
+            | CloseReason::Draining),
             ) => panic!("the session ended: {reason:?}"),
         }
     }

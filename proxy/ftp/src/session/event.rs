@@ -46,6 +46,11 @@ pub enum Action {
     /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
     /// does the NOOP that marks the end of the replies to it.
     AbortUpstream(Command),
+    /// The client gave a password: may it be tried? Answered at once by `handle_login_judged`.
+    JudgeLogin,
+    /// The backend accepted the login: may this user have one more session? Answered at once by
+    /// `handle_user_admitted`.
+    AdmitUser,
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
     LeasePort,
@@ -250,6 +255,15 @@ pub enum Fact {
         /// Of the reply.
         code: u16,
     },
+    /// A password was not tried: a limit has locked the client or the user out.
+    LockedOut {
+        /// Who it was said to be.
+        user: Option<Vec<u8>>,
+        /// The limit's name.
+        limit: String,
+        /// Of the reply.
+        code: u16,
+    },
     /// A command was answered.
     CommandFinished {
         /// Which.
@@ -380,6 +394,8 @@ pub enum CloseReason {
     BackendViolation(Violation),
     /// After an abort the backend did not come back into step.
     NotResynchronised,
+    /// A limit was exceeded.
+    Limit,
     /// The gateway is stopping.
     Draining,
 }
@@ -401,6 +417,7 @@ impl CloseReason {
             Self::BackendTimeout => "backend_timeout",
             Self::BackendViolation(_) => "backend_violation",
             Self::NotResynchronised => "not_resynchronised",
+            Self::Limit => "limit",
             Self::Draining => "draining",
         }
     }

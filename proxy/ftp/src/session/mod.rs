@@ -29,6 +29,7 @@ mod client_data;
 mod commands;
 mod connect;
 mod event;
+mod limits;
 mod login;
 mod queue;
 mod renewal;
@@ -94,6 +95,8 @@ pub struct Session {
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// When the client last gave a name or a password.
+    login_asked_at: Duration,
     /// Times that USER led to another destination than before.
     destinations: u32,
     /// Replies of the backend that announced another, one after the other.
@@ -138,6 +141,7 @@ impl Session {
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            login_asked_at: now.monotonic,
             destinations: 0,
             preliminaries: 0,
             long_lines: 0,
@@ -210,6 +214,11 @@ impl Session {
     /// Whether bytes of a transfer are moving, or should be.
     pub fn is_transferring(&self) -> bool {
         self.transfer.is_running()
+    }
+
+    /// Who the client is, as policy and limits see it.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// The user name, once one was given over a channel that the listener accepts.
@@ -318,6 +327,7 @@ impl Session {
                 }
                 Timer::Reply => self.handle_reply_timeout(now),
                 Timer::Grace => self.handle_grace_over(now),
+                Timer::Refusal => self.handle_refusal_due(now),
             }
         }
     }
@@ -485,7 +495,11 @@ impl Session {
             self.reply(reply);
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
-        if is_idle && matches!(reason, CloseReason::Quit | CloseReason::ClientGone | CloseReason::IdleTimeout)
+        if is_idle
+            && matches!(
+                reason,
+                CloseReason::Quit | CloseReason::ClientGone | CloseReason::IdleTimeout | CloseReason::Limit
+            )
         {
             // Its own log should show an orderly end too.
             self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));

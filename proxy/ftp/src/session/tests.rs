@@ -14,6 +14,7 @@ mod deadlines;
 mod endings;
 mod features;
 mod hostile;
+mod limits;
 mod login;
 mod mainframe;
 mod modes;

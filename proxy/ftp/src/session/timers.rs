@@ -15,12 +15,14 @@ pub(super) enum Timer {
     Reply,
     /// After an abort: the backend has had time to say all it has to say.
     Grace,
+    /// A login failed; the client may learn it.
+    Refusal,
 }
 
 /// At most one deadline of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    deadlines: [Option<Duration>; 5],
+    deadlines: [Option<Duration>; 6],
 }
 
 impl Timers {
@@ -46,7 +48,8 @@ impl Timers {
 
     /// Takes one timer that has run out.
     pub(super) fn take_expired(&mut self, now: Duration) -> Option<Timer> {
-        [Timer::Line, Timer::Login, Timer::Idle, Timer::Reply, Timer::Grace].into_iter().find(|&timer| {
+        let all = [Timer::Line, Timer::Login, Timer::Idle, Timer::Reply, Timer::Grace, Timer::Refusal];
+        all.into_iter().find(|&timer| {
             let deadline = &mut self.deadlines[timer as usize];
             deadline.take_if(|deadline| *deadline <= now).is_some()
         })

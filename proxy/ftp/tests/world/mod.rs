@@ -128,6 +128,7 @@ impl World {
             require_tls,
             certificate_available: true,
             login_attempts: 3,
+            failed_login_delay: Duration::from_secs(1),
             hosts: vec!["ftp.example.com".into()],
             policy: Arc::new(Policy::allow_all()),
             login_timeout: Duration::from_secs(30),
@@ -378,6 +379,8 @@ impl World {
                 assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
+            Action::JudgeLogin => self.session.handle_login_judged(None, self.now()),
+            Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
             Action::FinishDownload => self.driver.finish(),
             Action::Close => {
                 self.is_closed = true;
