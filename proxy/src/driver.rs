@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, Now, PortError, Session};
+use ftpsgate_ftp::session::{Action, Client, Fact, Now, PortError, Session};
+use ftpsgate_policies::Subject;
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
+use crate::limits::Ticket;
 use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 use crate::tls::HandshakeError;
@@ -46,6 +48,8 @@ pub enum Stage {
 /// One session, with its sockets.
 struct Driver {
     service: Arc<Service>,
+    /// Its part in the process's limits.
+    ticket: Ticket,
     session: Session,
     downstream: Downstream,
     /// The TLS handshake with the client, which has the socket meanwhile.
@@ -74,9 +78,9 @@ enum Event {
 /// Runs a session to its end.
 pub async fn run(
     service: Arc<Service>,
+    ticket: Ticket,
     stream: TcpStream,
-    client: SocketAddr,
-    dialled: SocketAddr,
+    Endpoints { client, dialled }: Endpoints,
     stage: watch::Receiver<Stage>,
 ) {
     // The connection's own end: a balancer's client has dialled another.
@@ -89,6 +93,7 @@ pub async fn run(
     let driver = Driver {
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
+        ticket,
         securing: None,
         upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
@@ -161,6 +166,9 @@ impl Driver {
         self.session.handle_data_tickets(self.upstream.data_tickets());
         match event {
             Event::Client(ClientLine::Line(line)) => {
+                if !self.ticket.allows_command() {
+                    return self.session.handle_limit_exceeded(now);
+                }
                 match line {
                     Ok(line) => self.session.handle_command(Command::parse(&line), now),
                     Err(error) => self.session.handle_line_error(error, now),
@@ -262,6 +270,14 @@ impl Driver {
                     lines.send_regardless(&command);
                 }
             }
+            Action::JudgeLogin => {
+                let locked_by = self.ticket.locked_by(self.session.subject());
+                self.session.handle_login_judged(locked_by, self.now());
+            }
+            Action::AdmitUser => {
+                let is_admitted = self.ticket.admits_user(self.session.subject());
+                self.session.handle_user_admitted(is_admitted, self.now());
+            }
             Action::LeasePort => self.data.lease(),
             Action::SetClientAddress(address) => self.data.set_client_address(address),
             Action::LeaseUpstreamPort => match self.upstream.target() {
@@ -294,6 +310,10 @@ impl Driver {
 
     fn record(&mut self) {
         while let Some(fact) = self.session.poll_fact() {
+            if let Fact::LoginFailed { user, .. } = &fact {
+                let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
+                self.ticket.login_failed(&subject);
+            }
             record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }

@@ -13,6 +13,7 @@ pub mod data;
 pub mod demo;
 pub mod driver;
 pub mod inherited;
+pub mod limits;
 pub mod listener;
 pub mod logging;
 pub mod proxy_protocol;

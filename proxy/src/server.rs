@@ -26,6 +26,7 @@ use crate::backend::check::look_after;
 use crate::config::Config;
 use crate::data::passive::PortRegistry;
 use crate::driver::Stage;
+use crate::limits::SharedLimits;
 use crate::listener::{self, Gate};
 
 pub use bind::BoundSocket;
@@ -42,13 +43,14 @@ pub struct Server {
     stage: watch::Sender<Stage>,
     /// One reload at a time.
     state: Arc<Mutex<State>>,
-    _refresh: AbortOnDropHandle<()>,
+    _chores: [AbortOnDropHandle<()>; 2],
 }
 
 /// What the present configuration has put in place.
 #[derive(Debug)]
 struct State {
     config: Config,
+    limits: Arc<SharedLimits>,
     listeners: BTreeMap<String, Listening>,
     backends: HashMap<String, Serving>,
     authority: Option<Arc<Authority>>,
@@ -102,10 +104,12 @@ impl Server {
     /// Everything that is wrong with certificates at once; otherwise the first socket that cannot be had.
     pub async fn start(config: Config, inherited: Inherited) -> Result<Self, StartError> {
         let registry = Arc::new(PortRegistry::new());
+        let limits = Arc::new(SharedLimits::default());
         let sessions = TaskTracker::new();
         let stage = watch::Sender::new(Stage::Running);
         let mut state = State {
             config: config.clone(),
+            limits: Arc::clone(&limits),
             listeners: BTreeMap::new(),
             backends: HashMap::new(),
             authority: None,
@@ -116,7 +120,14 @@ impl Server {
         state.install(prepared, &sessions, &stage);
         let state = Arc::new(Mutex::new(state));
         let refresh = tokio::spawn(refresh_certificates(Arc::clone(&state)));
-        Ok(Self { registry, sessions, stage, state, _refresh: AbortOnDropHandle::new(refresh) })
+        let summaries = tokio::spawn(summarise_refusals(limits));
+        Ok(Self {
+            registry,
+            sessions,
+            stage,
+            state,
+            _chores: [refresh, summaries].map(AbortOnDropHandle::new),
+        })
     }
 
     /// Puts another configuration in place of the present one, or changes nothing.
@@ -193,6 +204,9 @@ impl State {
             };
             self.backends.insert(name, serving);
         }
+        self.limits
+            .reload(prepared.config.limits.clone())
+            .expect("limits were checked with their configuration");
         self.install_listeners(prepared.listeners, sessions, stage);
         self.authority = prepared.authority;
         self.certificates = prepared.certificates;
@@ -295,6 +309,18 @@ async fn refresh_certificates(state: Arc<Mutex<State>>) {
     }
 }
 
+/// Says now and then what limits have refused without a record of its own.
+async fn summarise_refusals(limits: Arc<SharedLimits>) {
+    let mut ticks = interval(SUMMARY_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        limits.summarise();
+    }
+}
+
+/// Between two summaries of refusals.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at the certificate files.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// For sessions to say their last words.

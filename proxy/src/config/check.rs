@@ -2,6 +2,7 @@
 //! no backend is the gateway itself, every session of a listener can go somewhere.
 
 mod addresses;
+mod limits;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
+use super::limit::LimitDraft;
 use super::listener::ListenerDraft;
 use super::model::{Config, Gateway};
 use super::route::RouteDraft;
@@ -22,6 +24,7 @@ pub(super) struct Drafts {
     pub(super) listeners: Vec<ListenerDraft>,
     pub(super) backends: Vec<BackendDraft>,
     pub(super) routes: Vec<RouteDraft>,
+    pub(super) limits: Vec<LimitDraft>,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -36,16 +39,18 @@ pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts
         draft.listener.backend = resolve_backend(document, &draft.backend, &drafts.backends);
     }
     routes::resolve(document, &mut drafts);
+    limits::check(document, &drafts);
     warn_of_unused_profiles(document, &drafts.listeners, &drafts.profiles);
     warn_of_unused_backends(document, &drafts);
     addresses::check(document, &drafts.listeners, &drafts.backends);
-    let Drafts { profiles, listeners, backends, routes } = drafts;
+    let Drafts { profiles, listeners, backends, routes, limits } = drafts;
     Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
         routes: routes.into_iter().map(|draft| draft.route).collect(),
+        limits: limits.into_iter().map(|draft| draft.limit).collect(),
     }
 }
 

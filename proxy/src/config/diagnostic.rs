@@ -42,6 +42,12 @@ impl Source {
         &self.text
     }
 
+    /// The line of an offset, counted from 1.
+    #[must_use]
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_of(offset).0
+    }
+
     /// The line of an offset, counted from 1, and where it begins.
     fn line_of(&self, offset: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= offset);

@@ -2,12 +2,14 @@
 //! version will have, so that it is refused as such and not as a spelling error.
 
 mod backend;
+mod limit;
 mod listener;
 mod route;
 
 use std::time::Duration;
 
 pub(super) use self::backend::BACKEND;
+use self::limit::LIMIT;
 pub(super) use self::listener::LISTENER;
 pub(super) use self::route::ROUTE;
 use super::choice::Choice;
@@ -34,7 +36,7 @@ pub(super) static FILE: Section = Section {
         later("policy", "every login that the backend accepts may do what the backend allows"),
         later("group", "groups come with rules"),
         later("rule", "every login that the backend accepts may do what the backend allows"),
-        later("limit", "`max_sessions` and `login_attempts` of [[listener]] are the limits of this version"),
+        key("limit", Kind::Tables(&LIMIT), Absent, "How many, how often, how fast."),
         later("test", "tests come with rules"),
         later("audit", "until the audit exists, denials are log events with the target `audit`"),
         later("admin", "SIGHUP reloads the configuration, SIGTERM drains and stops"),
@@ -118,6 +120,8 @@ pub(super) static CERTIFICATE: Section = Section {
 const NOT_ZERO: Kind = Kind::Duration(Duration::from_millis(1));
 
 const NETWORK: Kind = Kind::Syntax("a network such as \"10.0.0.0/8\"", r"^[0-9a-fA-F.:]+(/\d+)?$");
+
+const PATTERN: Kind = Kind::Syntax("a pattern such as \"acme-*\"", r"^.+$");
 
 const PORTS: Kind =
     Kind::Syntax("a range such as \"61000-61009\", or \"auto:10\"", r"^\s*(\d+\s*-\s*\d+|auto:\d+)\s*$");

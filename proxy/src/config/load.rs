@@ -15,7 +15,7 @@ use super::model::Config;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{backend, check, gateway, listener, route, tls};
+use super::{backend, check, gateway, limit, listener, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -126,8 +126,9 @@ fn read(file: &Table<'_>) -> Config {
     let listeners = listener::read(file);
     let backends = backend::read(file);
     let routes = route::read(file);
+    let limits = limit::read(file);
     check::complete(file);
-    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes })
+    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes, limits })
 }
 
 /// The lines about which nothing more can be said.
@@ -184,8 +185,8 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
 
 fn hint(message: &str) -> &'static str {
     if message.starts_with("duplicate key") {
-        "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]] and \
-         [[route]] may be repeated"
+        "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]], \
+         [[route]] and [[limit]] may be repeated"
     } else if message.starts_with("key with no value") {
         "write `key = value`"
     } else if message.contains("table") && !message.contains("inline") {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_policies::limit::Limit;
 use ftpsgate_policies::route::{AllowedHost, Route};
 use ipnet::IpNet;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub backends: Vec<Arc<Backend>>,
     /// In order; the first match counts. Each names a backend that exists.
     pub routes: Vec<Route>,
+    /// Each of a name of its own; listeners and backends that they name exist.
+    pub limits: Vec<Limit>,
 }
 
 /// `[gateway]`

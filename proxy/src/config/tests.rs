@@ -4,6 +4,7 @@ mod checks;
 mod defaults;
 mod diagnostics;
 mod documentation;
+mod limits;
 mod round_trip;
 mod routes;
 mod upstream;

@@ -12,8 +12,9 @@ fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, limits } = loaded.config;
     assert_eq!(routes, []);
+    assert_eq!(limits, []);
 
     let Gateway { name, state_dir, drain_timeout, banner } = gateway;
     assert_eq!((name.as_str(), banner.as_str()), ("gw1", "ftpsgate ready"));
@@ -256,6 +257,9 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
                 }
                 "[[listener]]" => (MINIMAL.replacen("\n\n", &format!("\n{line}\n"), 1), 4),
                 "[[backend]]" => (format!("{MINIMAL}{line}"), 8),
+                "[[limit]]" => {
+                    (format!("{MINIMAL}[[limit]]\nname = 'l'\nper = 'user'\nsessions = 1\n{line}"), 12)
+                }
                 other => panic!("no file for keys of {other}"),
             };
             let diagnostics = read(&text).expect_err(key.name);
