@@ -3,6 +3,7 @@
 //! Read in this order: [`config`], [`server`], [`listener`], [`driver`], then [`backend`], [`control`] and
 //! [`data`], which all stand on [`tls`]; [`proxy_protocol`] is spoken before all of them.
 
+pub mod admin;
 pub mod backend;
 pub mod cli;
 pub mod config;

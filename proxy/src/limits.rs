@@ -262,11 +262,18 @@ impl Drop for Ticket {
 /// What of a limit is exceeded, as its key says it.
 fn exhausted_key(exceeded: &Exceeded) -> &'static str {
     match exceeded.what {
-        Exhausted::Event(Event::Connection, _) => "connections",
-        Exhausted::Event(Event::Login, _) => "logins",
-        Exhausted::Event(Event::Command, _) => "commands",
+        Exhausted::Event(event, _) => event_key(event),
         Exhausted::Activity(Activity::Session) => "sessions",
         Exhausted::Activity(Activity::Transfer) => "transfers",
+    }
+}
+
+/// An event, as the key of its limit says it.
+pub(crate) fn event_key(event: Event) -> &'static str {
+    match event {
+        Event::Connection => "connections",
+        Event::Login => "logins",
+        Event::Command => "commands",
     }
 }
 

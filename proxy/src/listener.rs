@@ -39,6 +39,11 @@ impl Gate {
         Self { service: ArcSwap::new(service), sessions: AtomicUsize::new(0) }
     }
 
+    /// Sessions that are open.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     /// Takes a place for one more session, if there is one.
     fn admit(self: &Arc<Self>, sessions_max: usize) -> Option<Place> {
         let taken = self.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, |sessions| {

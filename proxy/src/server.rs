@@ -17,13 +17,13 @@ use ftpsgate_certs::{Authority, Certificates, ClientTrust};
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use crate::backend::Backend;
 use crate::backend::check::look_after;
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::data::passive::PortRegistry;
 use crate::driver::Stage;
 use crate::limits::SharedLimits;
@@ -38,12 +38,40 @@ pub type Inherited = HashMap<String, Vec<StdTcpListener>>;
 /// A running gateway. Dropping it stops accepting; [`Server::drain`] ends it in good order.
 #[derive(Debug)]
 pub struct Server {
+    started: Instant,
     registry: Arc<PortRegistry>,
+    limits: Arc<SharedLimits>,
     sessions: TaskTracker,
     stage: watch::Sender<Stage>,
     /// One reload at a time.
     state: Arc<Mutex<State>>,
     _chores: [AbortOnDropHandle<()>; 2],
+}
+
+/// What runs at a moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The gateway's name.
+    pub name: String,
+    /// Since when.
+    pub uptime: Duration,
+    /// By name.
+    pub listeners: Vec<ListenerSnapshot>,
+    /// By name.
+    pub backends: Vec<Arc<Backend>>,
+}
+
+/// One listener at a moment.
+#[derive(Debug)]
+pub struct ListenerSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Explicit, implicit or plain.
+    pub mode: Mode,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Sessions that came by it and are open.
+    pub sessions: usize,
 }
 
 /// What the present configuration has put in place.
@@ -120,9 +148,11 @@ impl Server {
         state.install(prepared, &sessions, &stage);
         let state = Arc::new(Mutex::new(state));
         let refresh = tokio::spawn(refresh_certificates(Arc::clone(&state)));
-        let summaries = tokio::spawn(summarise_refusals(limits));
+        let summaries = tokio::spawn(summarise_refusals(Arc::clone(&limits)));
         Ok(Self {
+            started: Instant::now(),
             registry,
+            limits,
             sessions,
             stage,
             state,
@@ -140,6 +170,31 @@ impl Server {
         let prepared = state.prepare(config, Inherited::new(), &self.registry).await?;
         state.install(prepared, &self.sessions, &self.stage);
         Ok(())
+    }
+
+    /// The limits, and what was counted.
+    pub fn limits(&self) -> &SharedLimits {
+        &self.limits
+    }
+
+    /// What runs now.
+    pub async fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock().await;
+        let listeners = state.listeners.iter().map(|(name, listening)| ListenerSnapshot {
+            name: name.clone(),
+            mode: listening.gate.service.load().listener.mode,
+            addresses: listening.sockets.iter().map(|(_, accepting)| accepting.address).collect(),
+            sessions: listening.gate.sessions(),
+        });
+        let mut backends: Vec<_> =
+            state.backends.values().map(|serving| Arc::clone(&serving.backend)).collect();
+        backends.sort_by(|one, other| one.config().name.cmp(&other.config().name));
+        Snapshot {
+            name: state.config.gateway.name.clone(),
+            uptime: self.started.elapsed(),
+            listeners: listeners.collect(),
+            backends,
+        }
     }
 
     /// Where a listener listens.

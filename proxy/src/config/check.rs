@@ -12,7 +12,7 @@ use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
 use super::limit::LimitDraft;
 use super::listener::ListenerDraft;
-use super::model::{Config, Gateway};
+use super::model::{Admin, Config, Gateway};
 use super::route::RouteDraft;
 use super::spelling::{nearest, printable};
 use super::table::Table;
@@ -29,7 +29,7 @@ pub(super) struct Drafts {
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
 /// reported.
-pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts) -> Config {
+pub(super) fn assemble(document: &Document, gateway: Gateway, admin: Admin, mut drafts: Drafts) -> Config {
     unique_names(document, "listener", drafts.listeners.iter().map(|draft| &draft.name));
     unique_names(document, "backend", drafts.backends.iter().map(|draft| &draft.name));
     for draft in &drafts.listeners {
@@ -51,6 +51,7 @@ pub(super) fn assemble(document: &Document, gateway: Gateway, mut drafts: Drafts
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
         routes: routes.into_iter().map(|draft| draft.route).collect(),
         limits: limits.into_iter().map(|draft| draft.limit).collect(),
+        admin,
     }
 }
 

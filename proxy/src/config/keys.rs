@@ -39,7 +39,7 @@ pub(super) static FILE: Section = Section {
         key("limit", Kind::Tables(&LIMIT), Absent, "How many, how often, how fast."),
         later("test", "tests come with rules"),
         later("audit", "until the audit exists, denials are log events with the target `audit`"),
-        later("admin", "SIGHUP reloads the configuration, SIGTERM drains and stops"),
+        key("admin", Kind::Table(&ADMIN), Absent, "How an operator reaches the running gateway."),
     ],
 };
 
@@ -62,6 +62,22 @@ pub(super) static GATEWAY: Section = Section {
             "How long running transfers may go on after SIGTERM.",
         ),
         key("banner", Kind::Text, Toml("\"ftpsgate ready\""), "Text of the 220 greeting, one line."),
+    ],
+};
+
+/// `[admin]`
+pub(super) static ADMIN: Section = Section {
+    header: "[admin]",
+    summary: "How an operator reaches the running gateway: `ftpsgate status`, `reload`, `unlock`.",
+    keys: &[
+        key(
+            "socket",
+            Kind::Path,
+            Depends("`admin.sock` in the state directory"),
+            "A Unix socket of mode 0660; root and the gateway's own user and group may use it. A default that cannot be had \
+             is a warning, a written one an error.",
+        ),
+        later("http", "`ftpsgate status --json` says what a monitor may want to know"),
     ],
 };
 

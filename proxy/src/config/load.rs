@@ -15,7 +15,7 @@ use super::model::Config;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{backend, check, gateway, limit, listener, route, tls};
+use super::{admin, backend, check, gateway, limit, listener, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -127,8 +127,14 @@ fn read(file: &Table<'_>) -> Config {
     let backends = backend::read(file);
     let routes = route::read(file);
     let limits = limit::read(file);
+    let admin = admin::read(file);
     check::complete(file);
-    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes, limits })
+    check::assemble(
+        file.document,
+        gateway,
+        admin,
+        check::Drafts { profiles, listeners, backends, routes, limits },
+    )
 }
 
 /// The lines about which nothing more can be said.

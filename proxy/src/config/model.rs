@@ -30,6 +30,24 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Each of a name of its own; listeners and backends that they name exist.
     pub limits: Vec<Limit>,
+    /// How an operator reaches the gateway.
+    pub admin: Admin,
+}
+
+impl Config {
+    /// Where the admin socket is.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        let default = || self.gateway.state_dir.join(super::admin::ADMIN_SOCKET);
+        self.admin.socket.clone().unwrap_or_else(default)
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where its socket is to be; `None`: in the state directory, if it can be there.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[gateway]`

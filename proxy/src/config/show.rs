@@ -124,6 +124,7 @@ fn tables(config: &Config) -> Vec<Table> {
     tables.extend(config.backends.iter().map(|each| backend(each)));
     tables.extend(config.routes.iter().map(route));
     tables.extend(config.limits.iter().map(limit));
+    tables.push(admin(config));
     tables
 }
 
@@ -371,6 +372,12 @@ fn limit(limit: &Limit) -> Table {
         entries.push(entry("lockout", format_duration(limit.lockout)));
     }
     Table { header: "[[limit]]".to_owned(), position: Position::Next("limit"), entries }
+}
+
+fn admin(config: &Config) -> Table {
+    let socket =
+        Entry { key: "socket", value: path(&config.admin_socket()), written: config.admin.socket.is_some() };
+    Table { header: "[admin]".to_owned(), position: Position::One("admin"), entries: vec![socket] }
 }
 
 fn pair(pair: &CertificatePair) -> Value {

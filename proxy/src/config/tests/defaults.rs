@@ -12,7 +12,8 @@ fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes, limits } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, limits, admin } = loaded.config;
+    assert_eq!(admin, Admin { socket: None });
     assert_eq!(routes, []);
     assert_eq!(limits, []);
 
@@ -257,6 +258,7 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
                 }
                 "[[listener]]" => (MINIMAL.replacen("\n\n", &format!("\n{line}\n"), 1), 4),
                 "[[backend]]" => (format!("{MINIMAL}{line}"), 8),
+                "[admin]" => (format!("{MINIMAL}[admin]\n{line}"), 9),
                 "[[limit]]" => {
                     (format!("{MINIMAL}[[limit]]\nname = 'l'\nper = 'user'\nsessions = 1\n{line}"), 12)
                 }

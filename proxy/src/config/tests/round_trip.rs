@@ -126,6 +126,8 @@ const EVERY_KEY: &str = r#"
     name = "per address"
     per = "address"
     connections = "60/min"
+    [admin]
+    socket = "/run/ftpsgate/admin.sock"
 "#;
 
 fn again(config: &Config) -> Config {
