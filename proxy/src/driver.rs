@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, Fact, Now, PortError, Session};
-use ftpsgate_policies::Subject;
+use ftpsgate_ftp::codec::{Command, Reply, Verb};
+use ftpsgate_ftp::session::{Action, Client, Direction, Fact, Now, PortError, Session};
+use ftpsgate_policies::{Subject, limit};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
@@ -290,7 +290,16 @@ impl Driver {
             },
             Action::DiscardData => self.data.withdraw(),
             Action::CancelRelay | Action::ResetDownload => self.data.discard(),
-            Action::StartRelay(order) => self.data.start(order),
+            Action::StartRelay(order) => {
+                let is_file =
+                    matches!(order.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
+                let direction = match order.direction {
+                    Direction::Upload => limit::Direction::Upload,
+                    Direction::Download => limit::Direction::Download,
+                };
+                let bounds = self.ticket.bounds(direction, is_file);
+                self.data.start(order, bounds);
+            }
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}
         }

@@ -4,9 +4,12 @@
 //! asked at the points where a limit may hold and gives everything back when it is dropped. Nothing waits here: a lock
 //! is held for the time of a look-up, never over an await.
 //!
+//! A transfer asks its `Throttle` for the bytes that it may move, and the relay waits.
+//!
 //! Every refusal is recorded with the target `audit`, but no flood of refusals becomes a flood of records (`report`).
 
 mod report;
+mod throttle;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,12 +19,15 @@ use std::time::Duration;
 
 use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::{
-    Activity, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout, Party,
+    Activity, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout, Party,
 };
 use tokio::time::Instant;
 use tracing::warn;
 
 use report::Reports;
+use throttle::Rates;
+
+pub use throttle::{Bounds, Throttle};
 
 /// What all sessions of the process share.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct SharedLimits {
     counts_commands: AtomicBool,
     state: Mutex<State>,
     reports: Reports,
+    rates: Rates,
+    bounds_files: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -87,6 +95,8 @@ impl Default for SharedLimits {
             counts_commands: AtomicBool::new(false),
             state: Mutex::new(State { limits, members: HashMap::new() }),
             reports: Reports::default(),
+            rates: Rates::default(),
+            bounds_files: AtomicBool::new(false),
         }
     }
 }
@@ -101,9 +111,15 @@ impl SharedLimits {
     pub fn reload(&self, limits: Vec<Limit>) -> Result<(), Vec<LimitError>> {
         let judges_logins = limits.iter().any(|limit| limit.failed_logins.is_some());
         let counts_commands = limits.iter().any(|limit| limit.commands.is_some());
+        let has_rates = limits
+            .iter()
+            .any(|limit| limit.upload_rate_bytes.is_some() || limit.download_rate_bytes.is_some());
+        let bounds_files = limits.iter().any(|limit| limit.file_bytes_max.is_some());
         let now = self.now();
         let State { limits: counted, members } = &mut *self.state();
         counted.reload(limits, Vec::new())?;
+        self.bounds_files.store(bounds_files, Ordering::Relaxed);
+        self.rates.changed(has_rates);
         for (&session, Member { subject, hold }) in members {
             counted.renew(hold, Party { subject, session });
         }
@@ -247,6 +263,22 @@ impl Ticket {
         let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
         member.subject = subject.clone();
         extended.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+    }
+}
+
+impl Ticket {
+    /// What a transfer that begins now may not exceed; `is_file`: it is no listing.
+    pub fn bounds(&self, direction: Direction, is_file: bool) -> Bounds {
+        let shared = &self.limits;
+        let throttle = Some(Throttle::new(Arc::clone(shared), self.number, direction));
+        if !is_file || !shared.bounds_files.load(Ordering::Relaxed) {
+            return Bounds { throttle, file_bytes_max: None };
+        }
+        let State { limits, members } = &*shared.state();
+        let party =
+            members.get(&self.number).map(|member| Party { subject: &member.subject, session: self.number });
+        let most = party.and_then(|party| limits.file_bytes_max(party));
+        Bounds { throttle, file_bytes_max: most.map(|(bytes, _)| bytes) }
     }
 }
 

@@ -118,8 +118,7 @@ fn a_socket_that_another_gateway_has_is_not_taken_and_one_that_is_left_over_is()
     let scene = Scene::start(Script::new());
     let path = socket(&scene);
     let written = |path: &std::path::Path| format!("[admin]\nsocket = {path:?}");
-    let mut second =
-        Gateway::spawn(GatewayOptions::explicit(scene.server.address()).extra(&written(&path)));
+    let mut second = Gateway::spawn(GatewayOptions::explicit(scene.server.address()).extra(&written(&path)));
     assert!(!second.wait_exit(PATIENCE).success());
     assert!(path.exists(), "it was not the second one's to remove");
     let left_over = scene.gateway.directory().join("left.sock");

@@ -145,3 +145,113 @@ fn a_flood_of_refusals_leaves_a_bounded_log() {
     assert!(recorded <= 40, "{recorded} records of 299 refusals");
     assert!(summary.number("count").is_some_and(|count| count >= 200), "{summary:?}");
 }
+
+/// How long a download of so many bytes by each of these clients takes, from the first byte to the last.
+fn download_time(clients: Vec<Client>, bytes: usize) -> Vec<Duration> {
+    let threads = clients.into_iter().map(|mut client| {
+        std::thread::spawn(move || {
+            let mut data = client.begin_transfer("RETR file");
+            // What a bucket and a chunk hold is not measured.
+            data.read_exactly(1 << 20);
+            let began = Instant::now();
+            data.read_exactly(bytes);
+            began.elapsed()
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    threads.into_iter().map(|thread| thread.join().expect("it downloads")).collect()
+}
+
+fn assert_rate(bytes: usize, took: Duration, expected: f64) {
+    let rate = bytes as f64 / took.as_secs_f64();
+    assert!((rate / expected - 1.0).abs() <= 0.03, "{rate:.0} B/s instead of {expected:.0}");
+}
+
+const RATE: f64 = 20e6;
+const FIVE_SECONDS: usize = 100_000_000;
+
+/// A gateway that gives downloads 20 MB/s, all of them together.
+fn throttled() -> Scene {
+    let script = Script::new().file("file", &vec![7; FIVE_SECONDS + (2 << 20)]);
+    limited(script, "[[limit]]\nname = 'l'\nper = 'gateway'\ndownload = '20MB/s'\nupload = '20MB/s'")
+}
+
+#[test]
+fn one_session_gets_the_rate_in_clear_and_under_tls() {
+    let scene = throttled();
+    for client in [scene.plain_client(), scene.client()] {
+        let took = download_time(vec![client], FIVE_SECONDS);
+        assert_rate(FIVE_SECONDS, took[0], RATE);
+    }
+}
+
+#[test]
+fn three_sessions_share_the_rate() {
+    let scene = throttled();
+    let clients = (0..3).map(|_| scene.client()).collect();
+    let each = FIVE_SECONDS / 3;
+    let took = download_time(clients, each);
+    let slowest = took.iter().max().expect("there are three");
+    assert_rate(each * 3, *slowest, RATE);
+    for took in &took {
+        let share = each as f64 / took.as_secs_f64() / (RATE / 3.0);
+        assert!((0.9..1.1).contains(&share), "{share}");
+    }
+}
+
+#[test]
+fn an_upload_is_held_to_its_rate_and_never_stalls_for_that() {
+    let limits = "[[limit]]\nname = 'l'\nper = 'session'\nupload = '40KB/s'";
+    let scene = Scene::start_with(Script::new(), |options| {
+        options
+            .extra(limits)
+            .backend_keys("stall_timeout = \"200ms\"")
+            .all_listener_keys("min_rate = \"1MB/s\"")
+    });
+    let mut client = scene.client();
+    let began = Instant::now();
+    client.upload("STOR file", &vec![7; 80_000]);
+    let took = began.elapsed();
+    assert!((Duration::from_millis(1700)..Duration::from_millis(3000)).contains(&took), "{took:?}");
+    assert_eq!(scene.server.record().wait_upload().content.len(), 80_000);
+}
+
+#[test]
+fn a_reload_changes_the_rate_of_a_transfer_that_runs() {
+    let scene = limited(
+        Script::new().file("file", &vec![7; 4 << 20]),
+        "[[limit]]\nname = 'l'\nper = 'gateway'\ndownload = '10KB/s'",
+    );
+    let mut client = scene.client();
+    let mut data = client.begin_transfer("RETR file");
+    data.read_exactly(4096);
+    let mark = scene.gateway.log().mark();
+    scene.gateway.rewrite_config(GatewayOptions::all_modes(scene.server.address()));
+    scene.gateway.sighup();
+    scene.gateway.log().wait_since(mark, |event| event.is("reloaded"), PATIENCE).expect("it reloads");
+    let began = Instant::now();
+    let (rest, _) = data.read_to_end();
+    assert_eq!(rest.len() + 4096, 4 << 20);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    client.expect_reply(226);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_not_stored_and_not_fetched() {
+    let scene = limited(
+        Script::new().file("file", &[7; 100_000]).file("small", &[7; 50_000]),
+        "[[limit]]\nname = 'l'\nper = 'user'\nfile_size = '50KB'",
+    );
+    let mut client = scene.client();
+    client.upload("STOR exact", &[7; 50_000]);
+    let mut data = client.begin_transfer("STOR large");
+    let _ = data.try_write(&[7; 50_001]);
+    client.expect_reply(552);
+    drop(data);
+    assert_eq!(client.download("RETR small").len(), 50_000);
+    let mut data = client.begin_transfer("RETR file");
+    let (got, end) = data.read_to_end();
+    assert!(got.len() <= 50_000 && end != client.clean_end(), "{} bytes", got.len());
+    client.expect_reply(426);
+    client.expect("NOOP", 200);
+}

@@ -14,7 +14,7 @@ use super::pattern;
 use super::syntax::{self, SyntaxError, quoted};
 use super::table::{Read, Table};
 use super::units::{format_duration, parse_duration};
-use super::value::{choice, duration, integer, narrow, parsed};
+use super::value::{choice, duration, integer, narrow, parsed, rate, size};
 
 /// A limit, with the places that checks across tables refer to.
 pub(super) struct LimitDraft {
@@ -120,6 +120,20 @@ fn limit(table: &Table<'_>) -> LimitDraft {
     };
     let (connections, commands) = (events("connections"), events("commands"));
     let failed_logins = events("failed_logins");
+    let mut byte_rate = |name| {
+        let rate = table.optional(name, |value, kind| match rate(value, kind)? {
+            0 => Err(SyntaxError::new(
+                "cannot be zero",
+                "nothing would ever move; leave the key out for no limit",
+            )),
+            rate => Ok(rate),
+        });
+        is_sound &= rate.is_sound();
+        rate.value
+    };
+    let (upload, download) = (byte_rate("upload"), byte_rate("download"));
+    let file_size = table.optional("file_size", size);
+    is_sound &= file_size.is_sound();
     let sessions = table.optional("sessions", |value, kind| Ok(narrow::<u32>(integer(value, kind)?)));
     is_sound &= sessions.is_sound();
     let lockout = table.read("lockout", duration);
@@ -165,9 +179,9 @@ fn limit(table: &Table<'_>) -> LimitDraft {
         commands,
         failed_logins,
         lockout: lockout.value,
-        upload_rate_bytes: None,
-        download_rate_bytes: None,
-        file_bytes_max: None,
+        upload_rate_bytes: upload,
+        download_rate_bytes: download,
+        file_bytes_max: file_size.value,
     };
     LimitDraft { span: table.span.clone(), name, listeners, backends, is_sound, limit }
 }

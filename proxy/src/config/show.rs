@@ -368,6 +368,9 @@ fn limit(limit: &Limit) -> Table {
     let rates = [("connections", limit.connections), ("commands", limit.commands)];
     let rates = rates.into_iter().chain([("failed_logins", limit.failed_logins)]);
     entries.extend(rates.filter_map(|(key, rate)| Some(entry(key, format_event_rate(rate?)))));
+    let bytes = [("upload", limit.upload_rate_bytes), ("download", limit.download_rate_bytes)];
+    entries.extend(bytes.into_iter().filter_map(|(key, rate)| Some(entry(key, format_rate(rate?)))));
+    entries.extend(limit.file_bytes_max.map(|most| entry("file_size", format_size(most))));
     if limit.failed_logins.is_some() {
         entries.push(entry("lockout", format_duration(limit.lockout)));
     }

@@ -20,6 +20,7 @@ use super::transfer::Transfer;
 use crate::data::Leg;
 use crate::data::passive::{DataSocket, Lease, LeaseEnded, NoPort};
 use crate::data::relay::{self, Progress};
+use crate::limits::Bounds;
 use crate::service::Service;
 use crate::tls::SessionTls;
 
@@ -171,14 +172,14 @@ impl DataPlane {
     }
 
     /// Joins the two data connections.
-    pub(super) fn start(&mut self, order: RelayOrder) {
+    pub(super) fn start(&mut self, order: RelayOrder, bounds: Bounds) {
         let (Some(client), Some(backend), Some(target)) =
             (self.client_end.take(), self.backend_end.take(), self.target.clone())
         else {
             // The session starts a relay only over what it was told is there.
             unreachable!("a relay without its two connections");
         };
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::bounded(bounds));
         let span = info_span!(
             "transfer",
             verb = order.command.verb().name(),

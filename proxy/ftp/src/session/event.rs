@@ -136,6 +136,8 @@ pub enum RelayEnd {
     Stalled,
     /// Slower than the minimum rate.
     TooSlow,
+    /// The file is larger than this client may move.
+    TooLarge(Direction),
     /// Bytes came from the side that had none to send.
     Violation,
 }

@@ -498,6 +498,7 @@ fn is_backends_fault(end: RelayEnd) -> bool {
         | RelayEnd::ClientFailed
         | RelayEnd::Stalled
         | RelayEnd::TooSlow
+        | RelayEnd::TooLarge(_)
         | RelayEnd::Violation => false,
     }
 }

@@ -466,6 +466,7 @@ impl World {
             | Fact::Routed(_)
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
+            | Fact::LockedOut { .. }
             | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }

@@ -82,10 +82,15 @@ fn limits(limit: &Limit) -> Vec<(&'static str, [f64; 2])> {
         let count = f64::from(rate.count.get());
         [count, count / rate.period.as_secs_f64()]
     };
+    #[expect(clippy::cast_precision_loss, reason = "they are only compared")]
+    let bytes = |bytes: u64| [bytes as f64; 2];
     let found = [
         ("sessions", limit.sessions.map(|most| [f64::from(most); 2])),
         ("connections", limit.connections.map(events)),
         ("commands", limit.commands.map(events)),
+        ("upload", limit.upload_rate_bytes.map(bytes)),
+        ("download", limit.download_rate_bytes.map(bytes)),
+        ("file_size", limit.file_bytes_max.map(bytes)),
     ];
     found.into_iter().filter_map(|(key, tightness)| Some((key, tightness?))).collect()
 }

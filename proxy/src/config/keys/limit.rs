@@ -59,9 +59,15 @@ pub(in super::super) static LIMIT: Section = Section {
             "So many failed logins within that time lock out: each PASS gets 530, and the server does not hear it.",
         ),
         key("lockout", NOT_ZERO, Toml("\"15min\""), "For how long."),
-        later("upload", "uploads are as fast as both sides are"),
-        later("download", "downloads are as fast as both sides are"),
-        later("file_size", "the server's own limits hold"),
+        key("upload", Kind::Rate, Absent, "Bytes a second from clients, all their transfers together."),
+        key("download", Kind::Rate, Absent, "Bytes a second to clients, listings included."),
+        key(
+            "file_size",
+            Kind::Size(1, u64::MAX),
+            Absent,
+            "The largest file. A longer upload gets 552 and is reset at the server; a longer download gets 426 once so much \
+             has gone.",
+        ),
     ],
 };
 

@@ -574,6 +574,7 @@ fn relay_end(word: &str) -> RelayEnd {
         "backend-tls-failed" => RelayEnd::BackendTlsFailed,
         "stalled" => RelayEnd::Stalled,
         "too-slow" => RelayEnd::TooSlow,
+        "too-large" => RelayEnd::TooLarge(Direction::Upload),
         "violation" => RelayEnd::Violation,
         _ => panic!("no end of a relay: {word}"),
     }
