@@ -224,6 +224,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn ways_to_one_node_do_not_multiply() {
+        let pattern = PathPattern::parse(&"/**/a".repeat(12)).unwrap();
+        let automaton = automaton(&[pattern]);
+        let walk = automaton.walk(["a"; 200].into_iter(), None);
+        assert!(walk.active.len() <= automaton.nodes.len());
+        assert_eq!(numbers(1, |hits| walk.matches(hits)), [0]);
+    }
+
     proptest! {
         #[test]
         fn the_automaton_finds_what_a_scan_finds(

@@ -1,7 +1,7 @@
 //! From rules to a policy: every matcher becomes a set of rules that is found by the value it asks for, so that
 //! a decision intersects sets instead of asking rule after rule.
 //!
-//! What the sets say is what [`CompiledRule::judge`] says of each rule alone; `explain` and the tests hold the
+//! What the sets say is what `CompiledRule::judge` says of each rule alone; `explain` and the tests hold the
 //! one against the other.
 
 use std::collections::HashMap;

@@ -379,9 +379,7 @@ mod tests {
             let requirement = TlsRequirement::parse(text).unwrap();
             assert_eq!(all.map(|tls| requirement.matches(tls)), expected, "{text}");
         }
-        for text in
-            ["", "1.1", "=>1.2", ">1.3", "=1.2,=1.3", "none, resumed", "=resumed", "1.3 "].iter().take(7)
-        {
+        for text in ["", "1.1", "=>1.2", ">1.3", "=1.2,=1.3", "none, resumed", "=resumed", "<none"] {
             assert!(TlsRequirement::parse(text).is_err(), "{text}");
         }
     }

@@ -205,6 +205,7 @@ impl Driver {
 
     fn tell_of_server(&mut self, event: UpstreamEvent, now: Now) {
         match event {
+            UpstreamEvent::Placed => self.session.handle_upstream_placed(now),
             UpstreamEvent::Connected(info) => self.session.handle_upstream_connected(info),
             UpstreamEvent::Secured => self.session.handle_upstream_secured(now),
             UpstreamEvent::Failed(failure) => self.session.handle_upstream_failed(failure, now),
@@ -288,8 +289,8 @@ impl Driver {
                 Some(target) => self.data.dial(target, port),
                 None => self.session.handle_backend_dialled(false, self.now()),
             },
-            Action::DiscardData => self.data.withdraw(),
-            Action::CancelRelay | Action::ResetDownload => self.data.discard(),
+            Action::WithdrawData => self.data.withdraw(),
+            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
             Action::StartRelay(order) => {
                 let is_file =
                     matches!(order.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);

@@ -139,15 +139,6 @@ pub async fn write_header(
     stream.write_all(&encode(version, client, dialled)).await
 }
 
-/// Writes the header of a connection of the gateway's own, made for nobody: a health check.
-///
-/// # Errors
-///
-/// The connection is broken.
-pub async fn write_local_header(stream: &mut (impl AsyncWrite + Unpin), version: Version) -> io::Result<()> {
-    stream.write_all(&encode_header(version, &ProxyHeader::with_local())).await
-}
-
 /// The header's bytes. Where only one address is IPv4 it is written as an IPv4-mapped one, since a header has one family
 /// (§2.1: TCP4 or TCP6).
 pub fn encode(version: Version, client: SocketAddr, dialled: SocketAddr) -> Vec<u8> {
@@ -157,16 +148,13 @@ pub fn encode(version: Version, client: SocketAddr, dialled: SocketAddr) -> Vec<
     } else {
         ProxiedAddress::stream(as_v6(client), as_v6(dialled))
     };
-    encode_header(version, &ProxyHeader::with_address(address))
-}
-
-fn encode_header(version: Version, header: &ProxyHeader<'_>) -> Vec<u8> {
+    let header = ProxyHeader::with_address(address);
     let mut bytes = Vec::with_capacity(V1_BYTES_MAX);
     let encoded = match version {
         Version::V1 => header.encode_v1(&mut bytes),
         Version::V2 => header.encode_v2(&mut bytes),
     };
-    encoded.expect("LOCAL, and two TCP addresses of one family, can be encoded");
+    encoded.expect("two TCP addresses of one family can be encoded");
     bytes
 }
 

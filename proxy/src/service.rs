@@ -2,6 +2,7 @@
 //!
 //! A session keeps the service it began with; a reload gives later sessions another.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Service {
     pub tls: Option<ServiceTls>,
     /// Where its sessions go, in the order of [`Settings::backends`].
     pub backends: Vec<Arc<Backend>>,
+    /// Ports on which this gateway listens for sessions.
+    pub own_ports: Arc<BTreeSet<u16>>,
     /// The process's ports for data connections…
     pub registry: Arc<PortRegistry>,
     /// …those of this listener…

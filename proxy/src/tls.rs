@@ -4,8 +4,8 @@
 //!
 //! What ties a data connection to its control connection is made here and nowhere else: every session has its
 //! own ticket key, so a resumed data handshake can only come from the client that holds the session's tickets
-//! ([`SameSession`], RFC 4217 §10.2); and a server's data connection resumes the session of its control connection,
-//! or shows the same certificate. Nothing in this module logs, prints or stores a secret beyond the session.
+//! ([`SameSession`], RFC 4217 §10.2); and a server's data connection resumes a session of its control
+//! connection's server, or shows the same certificate ([`SameServer`]). Nothing in this module logs, prints or stores a secret beyond the session.
 //!
 //! RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 5077 (tickets), RFC 4217 (FTP over TLS).
 
@@ -22,8 +22,8 @@ pub use profile::{Profile, ProfileError};
 pub use resumption::SameSession;
 pub use session::{ControlTls, DataKind, DataTls, DataTlsError, SessionTls};
 pub use upstream::{
-    BackendProfile, BackendProfileError, UpstreamControl, UpstreamDataError, UpstreamDataTls, UpstreamTls,
-    advice,
+    BackendProfile, BackendProfileError, SameServer, UpstreamControl, UpstreamDataError, UpstreamDataTls,
+    UpstreamTls, advice,
 };
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Script {
 
     /// Says this instead of `220 Ready`; lines as they are.
     pub fn greeting(mut self, bytes: &[u8]) -> Self {
-        self.tells_features = bytes.starts_with(b"220") && bytes.ends_with(b"\r\n");
+        self.tells_features = false;
         self.greeting = bytes.to_vec();
         self
     }

@@ -1,6 +1,7 @@
 //! Backends that speak TLS, scripted: whom the gateway trusts, what it demands, what it refuses to believe.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ftpsgate_tests::authority::Authority;
 use ftpsgate_tests::client::{Client, DataMode, End, TlsVersion};
@@ -126,6 +127,34 @@ fn a_backend_that_refuses_prot_gets_no_data_in_clear() {
     }
     assert_eq!(reply.code, 421, "{reply}");
     assert!(!scene.server.record().has_command("EPSV"));
+}
+
+#[test]
+fn a_user_whose_data_the_server_will_not_protect_does_not_take_it_down() {
+    let authority = Authority::new();
+    let is_logged_in = Arc::new(AtomicBool::new(false));
+    let accepted = Arc::clone(&is_logged_in);
+    let script = script()
+        .on("PASS", move |session, _| {
+            accepted.store(true, Ordering::Relaxed);
+            session.reply("230 Welcome")?;
+            Ok(Flow::Continue)
+        })
+        .on("PROT", move |session, _| {
+            let is_after_login = is_logged_in.swap(false, Ordering::Relaxed);
+            session.reply(if is_after_login { "534 Not for you" } else { "503 Log in first" })?;
+            Ok(Flow::Continue)
+        });
+    let keys = "check = { kind = \"off\", fall = 1, every = \"1h\" }";
+    let scene = Scene::start_secured(script, ScriptTls::explicit(&authority), &authority, keys);
+    for _ in 0..5 {
+        refuses(&scene, "EPSV");
+    }
+    assert_eq!(scene.server.record().count("USER"), 5, "it stayed up");
+    let event = scene.gateway.wait_named("the server cannot be used", PATIENCE);
+    assert_eq!(event.text("reason"), "prot_refused_after_login");
+    assert_eq!(event.text("why"), "it refuses PROT P after login, with 534");
+    assert!(!scene.gateway.events().iter().any(|event| event.is("the server failed")));
 }
 
 #[test]

@@ -84,9 +84,9 @@ fn quick(kind: &str) -> String {
 
 /// The same for a kind that logs in, with the folder of its password file.
 fn quick_login(kind: &str) -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file: PathBuf = folder.path().join("password");
-    std::fs::write(&file, CANARY).unwrap();
+    std::fs::write(&file, CANARY).expect("the folder can be written");
     let keys = format!(
         "connect_timeout = \"1s\"\nreply_timeout = \"1s\"\ncheck = {{ kind = \"{kind}\", user = \"monitor\", \
          password_file = {file:?}, every = \"100ms\", fall = 2, rise = 2 }}\n"

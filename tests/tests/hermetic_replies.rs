@@ -256,9 +256,10 @@ fn a_transfer_without_a_data_port_gets_425() {
 }
 
 #[test]
-fn active_mode_is_not_available_in_this_version() {
-    let scene = scene();
+fn active_mode_may_be_switched_off() {
+    let scene = Scene::start_with_listener_keys(Script::new().file("file", b"content"), "active = \"off\"");
     let mut client = scene.client();
+    assert!(!client.expect("FEAT", 211).mentions("EPRT"));
     client.transcript("> PORT 127,0,0,1,200,1\n< 502\n> EPRT |1|127.0.0.1|51201|\n< 502\n> NOOP\n< 200");
     let record = scene.server.record();
     assert!(!record.has_command("PORT") && !record.has_command("EPRT"));
@@ -362,15 +363,15 @@ fn feat_shows_our_own_features_and_of_the_backends_only_those_we_understand() {
     let scene = Scene::start(Script::new().answer("FEAT", feat));
     let mut client = scene.stranger();
     let before = client.expect("FEAT", 211);
-    for own in ["AUTH TLS", "PBSZ", "PROT", "EPSV"] {
+    for own in ["AUTH TLS", "PBSZ", "PROT", "EPSV", "EPRT"] {
         assert!(before.mentions(own), "{before}");
     }
     client.log_in();
     let after = client.expect("FEAT", 211);
-    for line in ["PBSZ", "PROT", "EPSV", "UTF8", "SIZE", "MDTM", "REST STREAM"] {
+    for line in ["PBSZ", "PROT", "EPSV", "EPRT", "UTF8", "SIZE", "MDTM", "REST STREAM"] {
         assert!(after.has_line(line), "no {line}: {after}");
     }
-    for line in ["X-INTERNAL", "EPRT", "MLST"] {
+    for line in ["X-INTERNAL", "MLST"] {
         assert!(!after.mentions(line), "{line}: {after}");
     }
     assert!(

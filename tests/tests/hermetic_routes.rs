@@ -54,7 +54,7 @@ impl Stage {
 /// Where a client that has not logged in yet is sent.
 fn backend(mut client: Client, user: &str) -> String {
     client.log_in_as(user);
-    let name = String::from_utf8(client.download("RETR who")).unwrap();
+    let name = String::from_utf8(client.download("RETR who")).expect("a name of ASCII letters");
     client.expect("QUIT", 221);
     name
 }

@@ -56,7 +56,7 @@ fn transfers(scene: &Scene, sent: u16, stored: u16, cell: &str) {
         client.expect_reply(sent);
 
         let mut data = client.begin_transfer_by(mode, "LIST");
-        let list = String::from_utf8(data.read_to_end().0).unwrap();
+        let list = String::from_utf8(data.read_to_end().0).expect("names of ASCII letters");
         assert!(list.contains("new") && list.contains("old"), "{cell} {mode:?}: {list}");
         client.expect_reply(sent);
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limit::table::KEYS_MAX;
+use crate::request::Subject;
 use crate::tests::{anna, globs, origin};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -22,7 +22,8 @@ const RETR: (Operation, &str) = (Operation::Download, "/reports/q1.csv");
 
 #[test]
 fn every_matcher_of_a_subject_is_needed() {
-    let subject_matchers: [(Matchers, fn(&mut Subject)); 12] = [
+    type Case = (Matchers, fn(&mut Subject));
+    let subject_matchers: [Case; 12] = [
         (Matchers { users: globs(&["bob", "an*"]), ..Matchers::default() }, |who| {
             who.user = Some(b"ANNA".to_vec())
         }),

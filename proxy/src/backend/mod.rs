@@ -26,7 +26,7 @@ use crate::config::{self, BackendTlsMode, ServerAddress};
 use crate::tls::BackendProfile;
 
 pub use dial::dial_data;
-pub use pool::{Attempt, Place, ServerConnection};
+pub use pool::{Attempt, Place, Trial};
 pub use server::Server;
 
 use pool::Queue;

@@ -1,17 +1,18 @@
-//! Bringing a session to a server: choosing one, waiting for room, dialling it.
+//! Bringing a session to a server: choosing one, waiting for room, and telling the server's health what came of it.
 //!
 //! A session that waits is handed the next place that becomes free, so that none overtakes it. Everything here may be
 //! cancelled at any time: a place is given back when it is dropped.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ftpsgate_ftp::session::{RequestedServer, UpstreamFailure};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use super::balance::{self, Candidate, Choice, Key};
 use super::{Backend, Server};
@@ -21,17 +22,6 @@ use super::{Backend, Server};
 pub struct Attempt {
     backend: Arc<Backend>,
     tried: Mutex<Vec<Arc<Server>>>,
-}
-
-/// A connection to a server; nothing has been said on it.
-#[derive(Debug)]
-pub struct ServerConnection {
-    /// The connection.
-    pub stream: TcpStream,
-    /// The server, which wants to know whether the session came to its USER.
-    pub server: Arc<Server>,
-    /// To be held for as long as the session uses the server.
-    pub place: Place,
 }
 
 /// One session's place at a server; dropping it makes room for another.
@@ -46,50 +36,33 @@ impl Attempt {
         Self { backend, tried: Mutex::default() }
     }
 
-    /// Chooses a server that this login has not tried yet, waits for room there, and dials it.
-    ///
-    /// The wait takes half of `connect_timeout` at most, the dial all of it. A server that does not answer counts as tried and as failed,
-    /// also where this is cancelled after it had `connect_timeout` to answer. `requested` is dialled whatever its
-    /// health, and no other server.
+    /// Chooses a server that this login has not tried yet, and waits for room there: half of `connect_timeout` at most.
+    /// The server counts as tried. `requested` is taken whatever its health, and no other server.
     ///
     /// # Errors
     ///
-    /// [`UpstreamFailure::Unreachable`]: this one did not answer, the next call tries another.
     /// [`UpstreamFailure::NoServer`]: none is left. [`UpstreamFailure::Full`]: none had room in time.
-    pub async fn connect(
+    pub async fn place(
         &self,
         client: IpAddr,
         user: &[u8],
         requested: Option<&RequestedServer>,
-    ) -> Result<ServerConnection, UpstreamFailure> {
+    ) -> Result<Place, UpstreamFailure> {
         let place = match requested {
             Some(requested) => self.place_at(self.backend.requested(requested)).await?,
-            None => self.place(Key { client: client.to_canonical(), user }).await?,
+            None => self.place_at_any(Key { client: client.to_canonical(), user }).await?,
         };
-        let server = Arc::clone(place.server());
-        self.tried().push(Arc::clone(&server));
-        let dialled = {
-            let mut dialling = Dialling::new(&self.backend, &server);
-            let dialled = self.backend.dial(&server).await;
-            dialling.is_answered = true;
-            dialled
-        };
-        match dialled {
-            Ok(stream) => Ok(ServerConnection { stream, server, place }),
-            Err(error) => {
-                server.report_failure(format_args!("connect: {error}"));
-                Err(UpstreamFailure::Unreachable)
-            }
-        }
+        self.tried().push(Arc::clone(place.server()));
+        Ok(place)
     }
 
-    /// For room. The session itself waits for `connect_timeout`, and is to hear that there was none.
+    /// For room. The session itself waits a little longer, and is to hear that there was none.
     fn patience(&self) -> Duration {
         self.backend.config().connect_timeout / 2
     }
 
     /// A place at one of the backend's servers.
-    async fn place(&self, key: Key<'_>) -> Result<Place, UpstreamFailure> {
+    async fn place_at_any(&self, key: Key<'_>) -> Result<Place, UpstreamFailure> {
         let deadline = Instant::now() + self.patience();
         loop {
             let waiting = match self.choose(key) {
@@ -279,26 +252,58 @@ impl Drop for Waiting {
     }
 }
 
-/// A server that is being dialled. One that had its time and did not answer has failed, even if the session's own
-/// deadline came a moment before ours; a client that went away says nothing about the server.
-struct Dialling<'a> {
-    server: &'a Server,
+/// A connection that a session makes to a server, from the dial to where the server may speak: how it ends is what the
+/// server's health hears of it.
+///
+/// A server that had its time and did not answer has failed, even if the session's own deadline came a moment before
+/// ours and the trial was dropped; a client that went away says nothing about the server.
+#[derive(Debug)]
+pub struct Trial {
+    server: Arc<Server>,
     since: Instant,
     patience: Duration,
-    is_answered: bool,
+    is_over: bool,
+    is_excused: bool,
 }
 
-impl<'a> Dialling<'a> {
-    fn new(backend: &Backend, server: &'a Server) -> Self {
+impl Trial {
+    /// Begins now.
+    pub fn new(backend: &Backend, server: Arc<Server>) -> Self {
         let patience = backend.config().connect_timeout.mul_f64(PATIENCE_SHARE);
-        Self { server, since: Instant::now(), patience, is_answered: false }
+        Self { server, since: Instant::now(), patience, is_over: false, is_excused: false }
+    }
+
+    /// From here on the server knows whom we come for. It may turn away that client alone, who must not take it away from
+    /// all others: a failure is only logged.
+    pub fn excuse(&mut self) {
+        self.is_excused = true;
+    }
+
+    /// The server did what it was to do so far.
+    pub fn succeed(mut self) {
+        self.is_over = true;
+    }
+
+    /// It did not.
+    pub fn fail(mut self, reason: impl fmt::Display) -> UpstreamFailure {
+        self.is_over = true;
+        self.report(reason);
+        UpstreamFailure::Unreachable
+    }
+
+    fn report(&self, reason: impl fmt::Display) {
+        if self.is_excused {
+            warn!(backend = self.server.backend(), server = %self.server, %reason, "the server turned a client away");
+        } else {
+            self.server.report_failure(reason);
+        }
     }
 }
 
-impl Drop for Dialling<'_> {
+impl Drop for Trial {
     fn drop(&mut self) {
-        if !self.is_answered && self.since.elapsed() >= self.patience {
-            self.server.report_failure("connect: no answer in time");
+        if !self.is_over && self.since.elapsed() >= self.patience {
+            self.report("no answer in time");
         }
     }
 }

@@ -317,7 +317,7 @@ impl Visit<'_> {
                 let tls = self.tls.as_ref().ok_or_else(not_there)?;
                 let patience = self.backend.config().connect_timeout;
                 let (stream, connection, agreed) = tls.connect_data(stream, patience).await?;
-                (Leg::tls(stream, connection), Some(agreed.resumed))
+                (Leg::towards_server(stream, connection, agreed.peer), Some(agreed.resumed))
             }
         };
         let bytes = leg.count_to_end(DATA_BYTES_MAX).await.map_err(VisitCause::Data)?;

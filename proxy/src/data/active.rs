@@ -20,7 +20,7 @@ use crate::socket;
 ///
 /// One source port serves any number of connections, as long as they go to different addresses or ports. Where `local`
 /// is no address of this machine (the client dialled a balancer) the system chooses another. An IPv6 link-local `client`
-/// needs the scope of its control connection: [`scoped_like`]. Both addresses are of one family.
+/// needs the scope of its control connection: [`scoped_like`].
 ///
 /// # Errors
 ///
@@ -31,7 +31,10 @@ pub async fn dial_client(
     source_port: u16,
     patience: Duration,
 ) -> io::Result<TcpStream> {
-    let local = scoped_like(SocketAddr::new(local.to_canonical(), source_port), client);
+    let local = local.to_canonical();
+    // A balancer may have made an IPv4 connection for an IPv6 client.
+    let local = if local.is_ipv4() == client.is_ipv4() { local } else { wildcard(client.ip()) };
+    let local = scoped_like(SocketAddr::new(local, source_port), client);
     let socket = match bound(local) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
             bound(SocketAddr::new(wildcard(local.ip()), source_port))?

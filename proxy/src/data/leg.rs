@@ -15,13 +15,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_tcp_cork;
-use rustls::{Connection, Reader};
+use rustls::{ClientConnection, Connection, Reader, ServerConnection};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::tls::PendingIo;
+use crate::tls::{PendingIo, SameServer};
 
 mod error;
 mod lingering;
@@ -93,8 +93,17 @@ impl Leg {
         Self { tcp, tls: None, reading: Reading::Socket, writing: Writing::Unfinished, unsolicited: 0 }
     }
 
-    /// A leg under TLS, after its handshake; payload that came with the handshake's last message is kept.
-    pub fn tls(tcp: TcpStream, connection: impl Into<Connection>) -> Self {
+    /// A client's leg under TLS, after its handshake; payload that came with the handshake's last message is kept.
+    pub fn tls(tcp: TcpStream, connection: ServerConnection) -> Self {
+        Self::under_tls(tcp, connection)
+    }
+
+    /// A server's leg under TLS, which is the server of the control connection.
+    pub fn towards_server(tcp: TcpStream, connection: ClientConnection, _proof: SameServer) -> Self {
+        Self::under_tls(tcp, connection)
+    }
+
+    pub(super) fn under_tls(tcp: TcpStream, connection: impl Into<Connection>) -> Self {
         let mut connection = Box::new(connection.into());
         // The relay stages one chunk at a time and waits until it is written; a limit would only cut it up.
         connection.set_buffer_limit(None);
@@ -147,7 +156,6 @@ impl Leg {
         Ok(())
     }
 
-    /// The relay is about to write to this leg: until it is done, nobody may finish it.
     /// Reads to the peer's clean end and keeps nothing; answers how many bytes came. May be cancelled.
     ///
     /// # Errors
@@ -173,6 +181,7 @@ impl Leg {
         }
     }
 
+    /// The relay is about to write to this leg: until it is done, nobody may finish it.
     pub(super) fn expect_delivery(&mut self) {
         self.writing = Writing::Unfinished;
     }

@@ -150,7 +150,8 @@ impl DataPlane {
         }));
     }
 
-    /// Forgets connections that nothing was moved over. A server that has not dialled our port will not do so any more.
+    /// Forgets connections that nothing was moved over, since the server refused the transfer: it will not dial our port,
+    /// which need not rest.
     pub(super) fn withdraw(&mut self) {
         if let Some(BackendEnd::Expected(lease)) = self.backend_end.take() {
             lease.withdraw();
@@ -179,6 +180,10 @@ impl DataPlane {
             // The session starts a relay only over what it was told is there.
             unreachable!("a relay without its two connections");
         };
+        if let ClientEnd::Arrived(socket) = &client {
+            // From the 150 on an end that is not ours to make must not look like one.
+            socket.reset_on_drop();
+        }
         let progress = Arc::new(Progress::bounded(bounds));
         let span = info_span!(
             "transfer",

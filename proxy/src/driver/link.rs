@@ -2,7 +2,6 @@
 //!
 //! RFC 4217 §4 (AUTH), §9 (implicit TLS).
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +13,14 @@ use tokio::net::TcpStream;
 use tracing::{info, warn};
 
 use super::transfer::{suite_name, version_name};
-use crate::backend::{self, Attempt, Backend, Place, Server, ServerConnection};
+use crate::backend::{self, Attempt, Backend, Place, Server, Trial};
 use crate::config::{self, BackendTlsMode};
 use crate::control::Upstream;
 use crate::data::passive::{Lease, NoPort};
 use crate::proxy_protocol::{Endpoints, Version, write_header};
 use crate::service::Service;
 use crate::socket;
-use crate::tls::{HandshakeError, UpstreamControl, UpstreamTls, advice};
+use crate::tls::{BackendProfileError, HandshakeError, UpstreamControl, UpstreamTls, advice};
 
 /// The connection. Dropping it closes it, and makes room at the server.
 pub(super) struct Link {
@@ -51,33 +50,43 @@ pub(super) struct DataTarget {
     behind: Endpoints,
 }
 
-/// Dials a server that `attempt` has not tried yet, with everything before its 220.
-pub(super) fn connect(
-    service: Arc<Service>,
-    attempt: Arc<Attempt>,
-    destination: Destination,
-    behind: Endpoints,
-) -> Connecting {
+/// A search for a place under way. Dropping it gives the place, or the number in the queue, back.
+pub(super) type Placing = Pin<Box<dyn Future<Output = Result<Place, UpstreamFailure>> + Send>>;
+
+/// Takes a place at a server that `attempt` has not tried yet.
+pub(super) fn place(attempt: Arc<Attempt>, destination: Destination, behind: Endpoints) -> Placing {
     Box::pin(async move {
-        let Destination { backend: index, server, user } = destination;
-        let connection = attempt.connect(behind.client.ip().to_canonical(), &user, server.as_ref()).await?;
-        let ServerConnection { stream, server, place } = connection;
-        establish(stream, server, Arc::new(place), (service, index), behind).await
+        let client = behind.client.ip().to_canonical();
+        attempt.place(client, &destination.user, destination.server.as_ref()).await
+    })
+}
+
+/// Dials the server where the session has its place, with everything before its 220.
+pub(super) fn connect(service: Arc<Service>, index: usize, place: Place, behind: Endpoints) -> Connecting {
+    Box::pin(async move {
+        let server = Arc::clone(place.server());
+        let trial = Trial::new(&service.backends[index], Arc::clone(&server));
+        match service.backends[index].dial(&server).await {
+            Ok(stream) => establish(stream, server, Arc::new(place), (service, index), behind, trial).await,
+            Err(error) => Err(trial.fail(format_args!("connect: {error}"))),
+        }
     })
 }
 
 impl Link {
-    /// Dials the same server once more.
+    /// Dials the same server once more: by its address, since its name may mean another machine with other files.
     pub(super) fn connect_again(&self) -> Connecting {
         let (server, place) = (Arc::clone(&self.server), Arc::clone(&self.place));
         let target = Arc::clone(&self.target);
         Box::pin(async move {
-            match target.backend().dial(&server).await {
+            let trial = Trial::new(target.backend(), Arc::clone(&server));
+            let patience = target.config().connect_timeout;
+            match backend::dial_data(target.server, target.local.ip(), patience).await {
                 Ok(stream) => {
                     let home = (Arc::clone(&target.service), target.index);
-                    establish(stream, server, place, home, target.behind).await
+                    establish(stream, server, place, home, target.behind, trial).await
                 }
-                Err(error) => Err(unusable(&server, error)),
+                Err(error) => Err(trial.fail(format_args!("connect: {error}"))),
             }
         })
     }
@@ -86,11 +95,24 @@ impl Link {
     pub(super) fn secure(self: Box<Self>) -> Connecting {
         Box::pin(async move {
             let Self { lines, server, target, place } = *self;
-            let silent = lines.silent().map_err(|error| unusable(&server, error))?;
             let backend = target.backend();
-            let tls = new_tls(&server, backend)?;
-            let secured = silent.secure(&tls, backend.config().connect_timeout).await;
-            let (lines, control) = secured.map_err(|error| not_secured(&server, &error))?;
+            let mut trial = Trial::new(backend, Arc::clone(&server));
+            if Version::of_control(backend.config().proxy_protocol).is_some() {
+                trial.excuse();
+            }
+            let silent = match lines.silent() {
+                Ok(silent) => silent,
+                Err(error) => return Err(trial.fail(error)),
+            };
+            let tls = match new_tls(&server, backend) {
+                Ok(tls) => tls,
+                Err(error) => return Err(trial.fail(error)),
+            };
+            let (lines, control) = match silent.secure(&tls, backend.config().connect_timeout).await {
+                Ok(secured) => secured,
+                Err(error) => return Err(not_secured(trial, &error)),
+            };
+            trial.succeed();
             record_tls(&control, &server, backend);
             Ok(Box::new(Self { lines, target: Arc::new(target.secured(Arc::new(tls))), server, place }))
         })
@@ -129,10 +151,11 @@ impl DataTarget {
         Ok(stream)
     }
 
-    /// A port of ours that the server alone may dial.
+    /// A port of ours that the server alone may dial. It has the time of the reply that announces the transfer: some
+    /// fetch a file from afar before they dial.
     pub(super) async fn lease(&self) -> Result<Lease, NoPort> {
         let Service { registry, backend_ports, .. } = &*self.service;
-        let patience = self.config().connect_timeout;
+        let patience = self.config().reply_timeout + self.config().connect_timeout;
         registry
             .lease_for_backend(&backend_ports[self.index], self.local.ip(), self.server.ip(), patience)
             .await
@@ -150,33 +173,49 @@ async fn establish(
     place: Arc<Place>,
     (service, index): (Arc<Service>, usize),
     behind: Endpoints,
+    mut trial: Trial,
 ) -> Result<Box<Link>, UpstreamFailure> {
     let backend = Arc::clone(&service.backends[index]);
-    let ends = async {
-        if let Some(version) = Version::of_control(backend.config().proxy_protocol) {
-            write_header(&mut stream, version, behind.client, behind.dialled).await?;
+    let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
+    let (peer, local) = match ends {
+        // A name may lead back to us; `USER a@gateway@gateway@…` would nest a session for each.
+        Ok((peer, local)) if peer.ip() == local.ip() && service.own_ports.contains(&peer.port()) => {
+            return Err(trial.fail(format_args!("{peer} is this gateway itself")));
         }
-        Ok::<_, io::Error>((stream.peer_addr()?, stream.local_addr()?))
+        Ok(ends) => ends,
+        Err(error) => return Err(trial.fail(error)),
     };
-    let (peer, local) = ends.await.map_err(|error| unusable(&server, error))?;
+    if let Some(version) = Version::of_control(backend.config().proxy_protocol) {
+        if let Err(error) = write_header(&mut stream, version, behind.client, behind.dialled).await {
+            return Err(trial.fail(error));
+        }
+        trial.excuse();
+    }
     let target = DataTarget { service, index, tls: None, server: peer, local, behind };
     let (lines, target) = match backend.config().tls.as_ref().map(|tls| tls.mode) {
         Some(BackendTlsMode::Implicit) => {
-            let tls = new_tls(&server, &backend)?;
-            let secured = tls.connect_control(stream, backend.config().connect_timeout).await;
-            let (stream, control) = secured.map_err(|error| not_secured(&server, &error))?;
+            let tls = match new_tls(&server, &backend) {
+                Ok(tls) => tls,
+                Err(error) => return Err(trial.fail(error)),
+            };
+            let (stream, control) = match tls.connect_control(stream, backend.config().connect_timeout).await
+            {
+                Ok(secured) => secured,
+                Err(error) => return Err(not_secured(trial, &error)),
+            };
             record_tls(&control, &server, &backend);
             (Upstream::tls(stream), target.secured(Arc::new(tls)))
         }
         Some(BackendTlsMode::Explicit) | None => (Upstream::plain(stream), target),
     };
+    trial.succeed();
     Ok(Box::new(Link { lines, server, target: Arc::new(target), place }))
 }
 
 /// The TLS of one connection and its data connections.
-fn new_tls(server: &Server, backend: &Backend) -> Result<UpstreamTls, UpstreamFailure> {
+fn new_tls(server: &Server, backend: &Backend) -> Result<UpstreamTls, BackendProfileError> {
     let profile = backend.tls().expect("a backend under TLS has a profile");
-    profile.session(&server.address().host).map_err(|error| unusable(server, error))
+    profile.session(&server.address().host)
 }
 
 fn record_tls(control: &UpstreamControl, server: &Server, backend: &Backend) {
@@ -195,15 +234,9 @@ fn record_tls(control: &UpstreamControl, server: &Server, backend: &Backend) {
     }
 }
 
-fn not_secured(server: &Server, error: &HandshakeError) -> UpstreamFailure {
+fn not_secured(trial: Trial, error: &HandshakeError) -> UpstreamFailure {
     match advice(error) {
-        Some(advice) => unusable(server, format_args!("{error}; {advice}")),
-        None => unusable(server, error),
+        Some(advice) => trial.fail(format_args!("{error}; {advice}")),
+        None => trial.fail(error),
     }
-}
-
-/// Remembers, and logs, that a server could not be used.
-fn unusable(server: &Server, reason: impl fmt::Display) -> UpstreamFailure {
-    server.report_failure(reason);
-    UpstreamFailure::Unreachable
 }

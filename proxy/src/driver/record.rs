@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFailure, Violation};
+use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFault, Violation};
 use tracing::{info, warn};
 
 use super::upstream::UpstreamSide;
@@ -26,15 +26,13 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
         Fact::Routed(index) => {
             tracing::debug!(user, backend = service.backends[index].config().name, "routed")
         }
-        Fact::UpstreamFailed { reason, is_retried } => {
-            let reason = match reason {
-                UpstreamFailure::Unreachable => "unreachable",
-                UpstreamFailure::NoServer => "no_server",
-                UpstreamFailure::Full => "full",
-            };
+        Fact::UpstreamFailed { fault, is_retried } => {
             let server = server.map(tracing::field::display);
-            warn!(user, backend, server, reason, is_retried, "the server cannot be used");
-            report_failure(upstream);
+            let (reason, why) = (fault.name(), tracing::field::display(&fault));
+            warn!(user, backend, server, reason, why, is_retried, "the server cannot be used");
+            if fault.concerns_all_users() {
+                report_failure(upstream, &fault);
+            }
         }
         Fact::Renewed { succeeded } => {
             info!(user, backend, succeeded, "logged in afresh for TLS tickets")
@@ -89,12 +87,12 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
 
 /// A server that was reached and is of no use. One that was told whom we come for may refuse that client alone: no
 /// client is to take it away from all others.
-fn report_failure(upstream: &UpstreamSide) {
+fn report_failure(upstream: &UpstreamSide, fault: &UpstreamFault) {
     let tells_clients = |backend: &Arc<Backend>| backend.config().proxy_protocol != ProxyProtocol::Off;
     if let Some(server) = upstream.server()
         && !upstream.backend().is_some_and(tells_clients)
     {
-        server.report_failure("it did not come to USER");
+        server.report_failure(fault);
     }
 }
 

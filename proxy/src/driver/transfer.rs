@@ -13,6 +13,7 @@ use ftpsgate_ftp::codec::Protection;
 use ftpsgate_ftp::session::{DataTls, Direction, RelayEnd, RelayOrder, RelayReport};
 use rustls::ProtocolVersion;
 use tokio::select;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::data::{BackendEnd, ClientEnd};
@@ -113,6 +114,7 @@ impl Transfer {
             }
         };
         let tcp = tcp.ok_or(ClientFault::Failed(RelayEnd::NotConnected))?;
+        socket::reset_on_drop(&tcp, false);
         match (self.order.protection, &self.tls) {
             (Protection::Clear, _) => Ok((Leg::plain(tcp), None)),
             (Protection::Private, Some(tls)) => {
@@ -161,13 +163,16 @@ impl Transfer {
     async fn reach_backend(&self, backend: BackendEnd) -> Result<(Leg, Option<UpstreamDataTls>), RelayEnd> {
         let tcp = match backend {
             BackendEnd::Connected(tcp) => tcp,
-            BackendEnd::Expected(mut lease) => match lease.connected().await {
-                Ok(socket) => socket.into_tcp(),
-                Err(error) => {
-                    debug!(%error, "the server did not open its data connection");
-                    return Err(RelayEnd::BackendFailed);
+            BackendEnd::Expected(mut lease) => {
+                // It has announced the transfer: now it has no more reason to take its time.
+                match timeout(self.target.config().connect_timeout, lease.connected()).await {
+                    Ok(Ok(socket)) => socket.into_tcp(),
+                    Ok(Err(_)) | Err(_) => {
+                        debug!("the server did not open its data connection");
+                        return Err(RelayEnd::BackendFailed);
+                    }
                 }
-            },
+            }
         };
         // A connection that is given up on the way must not look like the end of an empty upload; a leg sees to that by
         // itself.
@@ -181,7 +186,7 @@ impl Transfer {
                 match tls.connect_data(tcp, self.target.config().connect_timeout).await {
                     Ok((tcp, connection, secured)) => {
                         socket::reset_on_drop(&tcp, false);
-                        Ok((Leg::tls(tcp, connection), Some(secured)))
+                        Ok((Leg::towards_server(tcp, connection, secured.peer), Some(secured)))
                     }
                     Err(error) => {
                         warn!(%error, "no TLS on the data connection to the server");

@@ -8,8 +8,8 @@ use ftpsgate_ftp::codec::{Command, Verb};
 use ftpsgate_ftp::session::{DataTickets, Destination, UpstreamFailure, UpstreamInfo};
 
 use super::FAREWELL;
-use super::link::{self, Connecting, DataTarget, Link};
-use crate::backend::{Attempt, Backend, Server};
+use super::link::{self, Connecting, DataTarget, Link, Placing};
+use crate::backend::{Attempt, Backend, Place, Server};
 use crate::control::{ServerReply, Upstream};
 use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
@@ -26,10 +26,17 @@ pub(super) struct UpstreamSide {
     link: Option<Box<Link>>,
     /// The connection before the one that may replace it.
     aside: Option<Box<Link>>,
-    job: Option<(Work, Connecting)>,
+    job: Option<Job>,
 }
 
-/// What a job is for.
+/// What is under way.
+enum Job {
+    /// A place at a server of this backend.
+    Place(usize, Placing),
+    Link(Work, Connecting),
+}
+
+/// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
     Connect,
@@ -39,6 +46,7 @@ enum Work {
 
 /// What happened on the server's side.
 pub(super) enum UpstreamEvent {
+    Placed,
     Connected(UpstreamInfo),
     Secured,
     Failed(UpstreamFailure),
@@ -58,7 +66,8 @@ impl UpstreamSide {
 
     /// The server that the session has, or has just lost.
     pub(super) fn server(&self) -> Option<&Arc<Server>> {
-        self.server.as_ref()
+        let linked = self.link.as_ref().or(self.aside.as_ref()).map(|link| &link.server);
+        linked.or(self.server.as_ref())
     }
 
     /// Where data connections go.
@@ -85,14 +94,14 @@ impl UpstreamSide {
             Some(_) | None => self.service.backends[destination.backend].attempt(),
         };
         self.search = Some((destination.clone(), Arc::clone(&attempt)));
-        let job = link::connect(Arc::clone(&self.service), attempt, destination, self.behind);
-        self.job = Some((Work::Connect, job));
+        let backend = destination.backend;
+        self.job = Some(Job::Place(backend, link::place(attempt, destination, self.behind)));
     }
 
     /// Dials the present server once more.
     pub(super) fn renew(&mut self) {
         if let Some(link) = &self.link {
-            self.job = Some((Work::Renew, link.connect_again()));
+            self.job = Some(Job::Link(Work::Renew, link.connect_again()));
         }
     }
 
@@ -114,7 +123,7 @@ impl UpstreamSide {
     /// After a 234.
     pub(super) fn secure(&mut self) {
         if let Some(link) = self.link.take() {
-            self.job = Some((Work::Secure, link.secure()));
+            self.job = Some(Job::Link(Work::Secure, link.secure()));
         }
     }
 
@@ -125,15 +134,36 @@ impl UpstreamSide {
 
     /// The next thing that happens; replies only if `may_read`. May be cancelled.
     pub(super) async fn next_event(&mut self, may_read: bool) -> UpstreamEvent {
-        if let Some((work, job)) = &mut self.job {
-            let (work, connected) = (*work, job.await);
-            self.job = None;
-            return self.finish(work, connected);
+        match &mut self.job {
+            Some(Job::Place(backend, job)) => {
+                let (backend, placed) = (*backend, job.await);
+                return self.dial(backend, placed);
+            }
+            Some(Job::Link(work, job)) => {
+                let (work, connected) = (*work, job.await);
+                self.job = None;
+                return self.finish(work, connected);
+            }
+            None => {}
         }
         match &mut self.link {
             Some(link) if link.lines.has_output() => UpstreamEvent::Written(link.lines.flush().await),
             Some(link) if may_read => UpstreamEvent::Reply(link.lines.next_reply().await),
             Some(_) | None => std::future::pending().await,
+        }
+    }
+
+    fn dial(&mut self, backend: usize, placed: Result<Place, UpstreamFailure>) -> UpstreamEvent {
+        match placed {
+            Ok(place) => {
+                let job = link::connect(Arc::clone(&self.service), backend, place, self.behind);
+                self.job = Some(Job::Link(Work::Connect, job));
+                UpstreamEvent::Placed
+            }
+            Err(failure) => {
+                self.job = None;
+                UpstreamEvent::Failed(failure)
+            }
         }
     }
 

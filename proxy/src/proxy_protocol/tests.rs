@@ -84,15 +84,6 @@ fn what_a_balancer_says_of_itself_is_local() {
     assert!(matches!(header(&v2(0x21, 0x00, 0, &[])), Ok(Header::Local)));
 }
 
-#[tokio::test]
-async fn what_is_written_for_nobody_is_local() {
-    for version in VERSIONS {
-        let (mut near, mut far) = tokio::io::duplex(64);
-        write_local_header(&mut near, version).await.unwrap();
-        assert_eq!(read_header(&mut far, SOON).await.unwrap(), Header::Local);
-    }
-}
-
 #[test]
 fn other_sockets_are_not_tcp() {
     for family in [0x12, 0x22, 0x31, 0x32, 0x41, 0x01] {

@@ -138,6 +138,11 @@ impl State {
             sockets.push(bound);
         }
         requests.extend(config.backends.iter().filter_map(|backend| ports::active(backend)));
+        let own_ports = sockets.iter().flatten().map(|(asked, socket)| match socket {
+            BoundSocket::New { address, .. } => address.port(),
+            BoundSocket::Kept | BoundSocket::Taken => asked.port(),
+        });
+        let own_ports: Arc<BTreeSet<u16>> = Arc::new(own_ports.collect());
         let mut ports = registry.apply(&requests)?;
         let listeners = config
             .listeners
@@ -163,6 +168,7 @@ impl State {
                         .map(|user| ports.get(&user).cloned().unwrap_or_default())
                         .collect(),
                     backends,
+                    own_ports: Arc::clone(&own_ports),
                     registry: Arc::clone(registry),
                     ports: ports.remove(&PortUser::Listener(listener.name.clone())).unwrap_or_default(),
                 };

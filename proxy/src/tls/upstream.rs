@@ -3,7 +3,8 @@
 //! [`BackendProfile`] is what all sessions with one backend share, and [`UpstreamTls`] is one control connection with
 //! its data connections. Servers want to see that both belong together, and see it in a resumed TLS session: so
 //! each control connection has a store of its own ([`store`]), and nothing in it outlives the connection or reaches
-//! another. Where a data connection is not resumed, the server must at least be the same, by its certificate.
+//! another. Resumed or not, the server must be the same, by its certificate ([`SameServer`]); one that is not leaves
+//! nothing in the store that a later data connection could resume.
 //!
 //! There is no 0-RTT, and no way back to clear text.
 //!
@@ -29,15 +30,18 @@ use super::HandshakeError;
 use super::handshake::{Role, drive_handshake};
 use super::profile::{ALPN_FTP, versions};
 use crate::config::{BackendCa, BackendTls};
-use store::{KeyExchangeHint, SessionStore};
+use same_server::leaf;
+use store::{DataStore, KeyExchangeHint, SessionStore};
 
 mod advice;
+mod same_server;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
 pub use advice::advice;
+pub use same_server::SameServer;
 
 /// The TLS of one backend, ready for sessions. Long-lived and shared.
 ///
@@ -182,21 +186,35 @@ impl UpstreamTls {
         tcp: TcpStream,
         patience: Duration,
     ) -> Result<(TcpStream, ClientConnection, UpstreamDataTls), UpstreamDataError> {
-        self.store.data_begins();
-        let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
-            .map_err(HandshakeError::Tls)?;
+        let (connection, store) = self.begin_data().map_err(HandshakeError::Tls)?;
         let handshake = Box::pin(async {
             let (mut tcp, mut connection) = (tcp, connection);
             drive_handshake(&mut tcp, &mut connection, Role::Client).await.map(|()| (tcp, connection))
         });
         let (tcp, connection) =
             timeout(patience, handshake).await.map_err(|_| HandshakeError::Deadline)??;
-        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        if !resumed && !self.is_same_server(&connection) {
-            return Err(UpstreamDataError::OtherServer);
-        }
-        let agreed = UpstreamDataTls { resumed, version: version(&connection), suite: suite(&connection) };
+        let peer = self.prove_same_server(&connection).ok_or(UpstreamDataError::OtherServer)?;
+        store.accept(peer);
+        let agreed = UpstreamDataTls {
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            version: version(&connection),
+            suite: suite(&connection),
+            peer,
+        };
         Ok((tcp, connection, agreed))
+    }
+
+    /// A data connection that has not spoken yet, and what it may resume.
+    fn begin_data(&self) -> Result<(ClientConnection, Arc<DataStore>), rustls::Error> {
+        self.store.data_begins();
+        let store = Arc::new(DataStore::new(Arc::clone(&self.store)));
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::store(Arc::clone(&store) as _);
+        Ok((ClientConnection::new(Arc::new(config), self.name.clone())?, store))
+    }
+
+    fn prove_same_server(&self, connection: &ClientConnection) -> Option<SameServer> {
+        SameServer::prove(self.control.get()?.certificate, connection)
     }
 
     /// Whether the next data connection can resume this session, as far as the server wants that.
@@ -207,13 +225,6 @@ impl UpstreamTls {
         match self.control.get() {
             Some(Control { version: ProtocolVersion::TLSv1_3, .. }) => self.store.tickets(),
             Some(_) | None => DataTickets::Available,
-        }
-    }
-
-    fn is_same_server(&self, connection: &ClientConnection) -> bool {
-        match (self.control.get(), leaf(connection)) {
-            (Some(control), Some(leaf)) => control.certificate == Fingerprint::of(leaf),
-            (None, _) | (_, None) => false,
         }
     }
 }
@@ -242,12 +253,14 @@ pub struct UpstreamControl {
 /// What a data connection's handshake agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamDataTls {
-    /// Whether the control connection's session was resumed; else the server has shown the same certificate.
+    /// Whether a session was resumed that the same server had agreed to before.
     pub resumed: bool,
     /// TLS 1.2 or 1.3.
     pub version: ProtocolVersion,
     /// The cipher suite.
     pub suite: CipherSuite,
+    /// Who is at the other end.
+    pub peer: SameServer,
 }
 
 /// Why a data connection to a server is not to be used.
@@ -258,7 +271,7 @@ pub enum UpstreamDataError {
     Handshake(#[from] HandshakeError),
     /// Who answers is believed, and is not the server of the control connection.
     #[error(
-        "the data connection does not resume the control connection's TLS and shows another certificate: \
+        "the data connection shows another certificate than the control connection: \
          either the server gives its data connections a certificate of their own, or somebody else has answered"
     )]
     OtherServer,
@@ -278,10 +291,6 @@ fn trust(configured: &BackendTls) -> Result<ServerTrust, ftpsgate_certs::Error> 
 
 fn server_name(host: &str) -> Result<ServerName<'static>, BackendProfileError> {
     ServerName::try_from(host.to_owned()).map_err(|_| BackendProfileError::ServerName(host.to_owned()))
-}
-
-fn leaf(connection: &ClientConnection) -> Option<&CertificateDer<'static>> {
-    connection.peer_certificates()?.first()
 }
 
 fn version(connection: &ClientConnection) -> ProtocolVersion {

@@ -30,10 +30,10 @@ impl Backend {
 
     /// FTPS, with TLS sessions that can be resumed.
     pub(super) fn start_with_tls(identity: &Identity<'_>) -> io::Result<Self> {
-        Self::serve(Some(Arc::new(server_config(identity).map_err(io::Error::other)?)))
+        Self::serve(Some(Tls::new(identity).map_err(io::Error::other)?))
     }
 
-    fn serve(tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    fn serve(tls: Option<Tls>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let backend = Self { address: listener.local_addr()?, sessions: Arc::default() };
         let sessions = Arc::clone(&backend.sessions);
@@ -85,7 +85,7 @@ impl Drop for Place {
 
 struct Session {
     control: BufReader<Stream>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Tls>,
     protects_data: bool,
     data: Option<TcpListener>,
 }
@@ -118,8 +118,12 @@ impl Stream {
                 &mut stream.sock
             }
         };
-        tcp.shutdown(std::net::Shutdown::Write)?;
-        while tcp.read(&mut [0; 256])? > 0 {}
+        match tcp.shutdown(std::net::Shutdown::Write) {
+            Ok(()) => while tcp.read(&mut [0; 256])? > 0 {},
+            // An uploader that did not wait for our end: it has said its own.
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }
@@ -150,7 +154,7 @@ impl Write for Stream {
 }
 
 impl Session {
-    fn new(control: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    fn new(control: TcpStream, tls: Option<Tls>) -> io::Result<Self> {
         control.set_nodelay(true)?;
         let control = BufReader::with_capacity(512, Stream::Plain(control));
         Ok(Self { control, tls, protects_data: false, data: None })
@@ -171,7 +175,7 @@ impl Session {
                     Some(tls) => {
                         self.reply("234 go on")?;
                         let Self { control, protects_data, data, .. } = self;
-                        let control = BufReader::with_capacity(512, control.into_inner().secured(&tls)?);
+                        let control = BufReader::with_capacity(512, control.into_inner().secured(&tls.sending)?);
                         self = Self { control, tls: Some(tls), protects_data, data };
                     }
                     None => self.reply("502 not here")?,
@@ -201,9 +205,13 @@ impl Session {
                 }
                 "RETR" => {
                     let length = argument.rsplit('-').next().and_then(|length| length.parse().ok());
-                    self.transfer(|data| send_zeros(data, length.unwrap_or(0)))?;
+                    let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.sending));
+                    self.transfer(tls, |data| send_zeros(data, length.unwrap_or(0)))?;
                 }
-                "STOR" => self.transfer(discard)?,
+                "STOR" => {
+                    let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.receiving));
+                    self.transfer(tls, discard)?;
+                }
                 "QUIT" => return self.reply("221 bye"),
                 _ => self.reply("500 unknown")?,
             }
@@ -223,14 +231,18 @@ impl Session {
         Ok(address)
     }
 
-    fn transfer(&mut self, work: impl FnOnce(&mut Stream) -> io::Result<()>) -> io::Result<()> {
+    fn transfer(
+        &mut self,
+        tls: Option<Arc<ServerConfig>>,
+        work: impl FnOnce(&mut Stream) -> io::Result<()>,
+    ) -> io::Result<()> {
         let Some(listener) = self.data.take() else { return self.reply("425 PASV first") };
         let (data, _) = listener.accept()?;
         data.set_nodelay(true)?;
         self.reply("150 here it comes")?;
         let data = Stream::Plain(data);
-        let secured = match &self.tls {
-            Some(tls) if self.protects_data => data.secured(tls),
+        let secured = match tls {
+            Some(tls) if self.protects_data => data.secured(&tls),
             Some(_) | None => Ok(data),
         };
         let result = secured.and_then(|mut data| work(&mut data).and_then(|()| data.finish()));
@@ -258,16 +270,28 @@ fn discard(data: &mut Stream) -> io::Result<()> {
     }
 }
 
-/// Tickets that resume as often as they are shown; one for each data connection of TLS 1.3.
-fn server_config(identity: &Identity<'_>) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
-    let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
-    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
-    let mut config = builder.with_single_cert(chain, key)?;
-    config.ticketer = Ticketer::new()?;
-    config.send_tls13_tickets = 1;
-    Ok(config)
+/// TLS sessions that resume as often as they are shown.
+#[derive(Clone)]
+struct Tls {
+    /// Control connections and downloads: one ticket of TLS 1.3 for each.
+    sending: Arc<ServerConfig>,
+    /// Uploads: a client that leaves with a ticket unread would reset the connection, and lose what it sent last.
+    receiving: Arc<ServerConfig>,
+}
+
+impl Tls {
+    fn new(identity: &Identity<'_>) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+        let mut config = builder.with_single_cert(chain, key)?;
+        config.ticketer = Ticketer::new()?;
+        config.send_tls13_tickets = 1;
+        let mut receiving = config.clone();
+        receiving.send_tls13_tickets = 0;
+        Ok(Self { sending: Arc::new(config), receiving: Arc::new(receiving) })
+    }
 }
 
 /// What every file consists of.

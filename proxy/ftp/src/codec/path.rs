@@ -4,7 +4,8 @@ use super::reply::Reply;
 
 /// The quoted path at the beginning of a 257, its doubled quotes made single; nothing about it is checked.
 ///
-/// `None`: another reply, or no quotes, or none that ends.
+/// `None`: another reply, or no quotes, or none that ends, or more than one place where the path could end: some
+/// servers do not double the quotes inside, and `"/a" b" is current` is `/a" b` there.
 pub fn quoted_path(reply: &Reply) -> Option<Vec<u8>> {
     let quoted = reply.text().strip_prefix(b"\"").filter(|_| reply.code().value() == 257)?;
     let mut path = Vec::new();
@@ -15,7 +16,8 @@ pub fn quoted_path(reply: &Reply) -> Option<Vec<u8>> {
         } else if bytes.next_if_eq(&b'"').is_some() {
             path.push(b'"');
         } else {
-            return Some(path);
+            let ends_here = bytes.peek().is_none_or(|&byte| byte == b' ');
+            return (ends_here && bytes.all(|byte| byte != b'"')).then_some(path);
         }
     }
     None
@@ -37,9 +39,25 @@ mod tests {
             (r#""/a""b""#, r#"/a"b"#),
             (r#""/a""""#, r#"/a""#),
             (r#""" nothing"#, ""),
-            (r#""/a" "/b""#, "/a"),
+            (r#""/a" is the current directory, isn't it?"#, "/a"),
         ] {
             assert_eq!(path(257, text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_may_end_in_two_places_is_none() {
+        for text in [
+            r#""/a"b" is current"#,
+            r#""/a" b" is current"#,
+            r#""/a" "/b""#,
+            r#""/a" of "anna""#,
+            r#""/a"" is current"#,
+            r#""/a"b"#,
+            r#""/a"."#,
+            "\"/a\"\tb",
+        ] {
+            assert_eq!(path(257, text), None, "{text}");
         }
     }
 

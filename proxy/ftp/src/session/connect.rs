@@ -8,6 +8,7 @@ use crate::codec::{Command, Kind, Protection, Reply, Verb};
 
 use super::answers;
 use super::event::{Action, CloseReason, Fact, Now, UpstreamFailure, UpstreamInfo};
+use super::fault::UpstreamFault;
 use super::settings::UpstreamTls;
 use super::timers::Timer;
 use super::{Expecting, Phase, Session};
@@ -36,6 +37,14 @@ impl Session {
         self.expecting = Expecting::Connection;
     }
 
+    /// The session has got its place at a server, which is dialled now: what it waited for room at full servers is none
+    /// of that server's time. A renewal has its own deadline.
+    pub fn handle_upstream_placed(&mut self, now: Now) {
+        if self.phase == Phase::ConnectUpstream && matches!(self.expecting, Expecting::Connection) {
+            self.timers.set(Timer::Reply, now.monotonic + self.upstream_settings().connect_timeout);
+        }
+    }
+
     /// The control connection to a server stands; its 220 is still to come.
     pub fn handle_upstream_connected(&mut self, info: UpstreamInfo) {
         if matches!(self.expecting, Expecting::Connection) {
@@ -48,8 +57,10 @@ impl Session {
 
     /// No server could be reached, or the handshake that [`Action::SecureUpstream`] asked for failed.
     pub fn handle_upstream_failed(&mut self, failure: UpstreamFailure, now: Now) {
-        if matches!(self.expecting, Expecting::Connection | Expecting::Tls) {
-            self.fail_connection(failure, now);
+        if matches!(self.expecting, Expecting::Connection) {
+            self.fail_connection(UpstreamFault::NotReached(failure), now);
+        } else if matches!(self.expecting, Expecting::Tls) {
+            self.fail_connection(UpstreamFault::TlsFailed, now);
         }
     }
 
@@ -70,7 +81,7 @@ impl Session {
                 }
             },
             Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure => {
-                self.fail_connection(UpstreamFailure::Unreachable, now);
+                self.fail_connection(UpstreamFault::bad_greeting(reply), now);
             }
         }
     }
@@ -88,7 +99,7 @@ impl Session {
             self.expecting = Expecting::Tls;
             self.actions.push_back(Action::SecureUpstream);
         } else {
-            self.fail_connection(UpstreamFailure::Unreachable, now);
+            self.fail_connection(UpstreamFault::AuthRefused(reply.code().value()), now);
         }
     }
 
@@ -130,9 +141,10 @@ impl Session {
             (Kind::Completion, _) | (_, Protection::Clear) => self.debts.prot = false,
             (_, Protection::Private) if login.is_none() && wants_login => self.debts.prot = true,
             (_, Protection::Private) => {
+                let code = reply.code().value();
                 return match login {
-                    None => self.fail_connection(UpstreamFailure::Unreachable, now),
-                    Some(_) => self.fail_protection(now),
+                    None => self.fail_connection(UpstreamFault::ProtRefused(code), now),
+                    Some(_) => self.fail_protection(code, now),
                 };
             }
         }
@@ -169,17 +181,18 @@ impl Session {
     }
 
     /// The server that is being dialled or made ready is not to be used.
-    pub(super) fn fail_connection(&mut self, reason: UpstreamFailure, now: Now) {
+    pub(super) fn fail_connection(&mut self, fault: UpstreamFault, now: Now) {
         if self.is_renewing() {
             return self.fail_renewal(now);
         }
         let tries_left = self.routed.as_ref().map_or(0, |routed| routed.tries_left);
-        let is_retried = reason == UpstreamFailure::Unreachable && tries_left > 0;
-        self.facts.push_back(Fact::UpstreamFailed { reason, is_retried });
+        let failure = fault.failure();
+        let is_retried = failure == UpstreamFailure::Unreachable && tries_left > 0;
+        self.facts.push_back(Fact::UpstreamFailed { fault, is_retried });
         if is_retried {
             return self.connect(now);
         }
-        let reply = match reason {
+        let reply = match failure {
             UpstreamFailure::Full => Reply::new(421, "Too many sessions on the server; try again later."),
             UpstreamFailure::Unreachable | UpstreamFailure::NoServer => {
                 answers::closing("The server is not available")
@@ -188,13 +201,24 @@ impl Session {
         self.close(CloseReason::BackendUnavailable, Some(reply));
     }
 
+    /// What a server that is being dialled or made ready has not done in time.
+    pub(super) fn missed_deadline(&self) -> UpstreamFault {
+        if matches!(self.expecting, Expecting::Connection) {
+            UpstreamFault::NoConnection
+        } else if matches!(self.expecting, Expecting::Greeting) {
+            UpstreamFault::NoGreeting
+        } else {
+            UpstreamFault::Timeout
+        }
+    }
+
     /// The server accepted the login and refuses PROT P even so. It has heard USER: no other is tried.
-    fn fail_protection(&mut self, now: Now) {
+    fn fail_protection(&mut self, code: u16, now: Now) {
         if self.is_renewing() {
             return self.fail_renewal(now);
         }
-        let reason = UpstreamFailure::Unreachable;
-        self.facts.push_back(Fact::UpstreamFailed { reason, is_retried: false });
+        let fault = UpstreamFault::ProtRefusedAfterLogin(code);
+        self.facts.push_back(Fact::UpstreamFailed { fault, is_retried: false });
         let reply = answers::closing("The server refuses private data connections");
         self.close(CloseReason::BackendUnavailable, Some(reply));
     }

@@ -7,6 +7,8 @@ use ftpsgate_policies::Permit;
 
 use crate::codec::{Command, FeatureSet, Protection, Reply, Verb};
 
+use super::fault::UpstreamFault;
+
 /// The time, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -28,8 +30,8 @@ pub enum Action {
     AcceptTls,
     /// Choose a server that was not tried yet and dial it, with everything up to (not with) its 220: PROXY header,
     /// implicit TLS. A connection or dial that was there is dropped: it has failed, unless it was for another backend
-    /// or server; a USER that leads elsewhere begins anew. Answered by `handle_upstream_connected` or
-    /// `handle_upstream_failed`.
+    /// or server; a USER that leads elsewhere begins anew. `handle_upstream_placed` tells when the dial begins, where that
+    /// is not at once; answered by `handle_upstream_connected` or `handle_upstream_failed`.
     ConnectUpstream(Destination),
     /// Dial the present server once more, beside the present connection. Answered like `ConnectUpstream`; from
     /// `handle_upstream_connected` on the new connection is the one that is spoken to, and nothing is heard of the old
@@ -63,6 +65,8 @@ pub enum Action {
     /// Let go of the leased ports, of the client's address and of the backend's data connection; nothing was moved over
     /// them. What was asked for and is not answered will not be.
     DiscardData,
+    /// The same where the server refused the transfer for good: it will not dial the port that it was given.
+    WithdrawData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
     /// Stop the relay, or what was to become one: both data connections end so that nobody can take them for
@@ -241,7 +245,7 @@ pub enum Fact {
     /// A server could not be used; another is tried, if `is_retried`.
     UpstreamFailed {
         /// What did not work.
-        reason: UpstreamFailure,
+        fault: UpstreamFault,
         /// Whether another is tried.
         is_retried: bool,
     },

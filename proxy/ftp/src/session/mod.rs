@@ -29,6 +29,7 @@ mod client_data;
 mod commands;
 mod connect;
 mod event;
+mod fault;
 mod limits;
 mod login;
 mod queue;
@@ -63,6 +64,7 @@ use timers::{Timer, Timers};
 use transfer::Transfer;
 
 pub use event::*;
+pub use fault::UpstreamFault;
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.

@@ -2,7 +2,7 @@
 //! control connection (under TLS 1.3 each ticket works once).
 //!
 //! The old connection is kept until the new one stands where the old one stood: same user, options, type and
-//! directory. If that cannot be had, the transfer is refused and the session goes on over the old one; a data
+//! directory, by the server's own word. If that cannot be had, the transfer is refused and the session goes on over the old one; a data
 //! connection is never prepared in the hope that the server may not ask.
 
 use std::collections::VecDeque;
@@ -21,9 +21,18 @@ pub(super) enum Renewal {
     /// PWD was sent over the old connection.
     Directory,
     /// The second connection is being dialled; the old one is the one that is spoken to.
-    Dial { replay: VecDeque<Command> },
+    Dial { replay: Replay },
     /// The second connection is spoken to; the old one waits.
-    Login { old: UpstreamInfo, replay: VecDeque<Command> },
+    Login { old: UpstreamInfo, replay: Replay },
+}
+
+/// How the second connection gets to where the first one stands.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    /// What it is still to be told; CWD comes last.
+    commands: VecDeque<Command>,
+    /// What PWD must say then.
+    directory: Vec<u8>,
 }
 
 /// What was asked, to renew.
@@ -39,6 +48,8 @@ pub(super) enum Asked {
     Account,
     /// OPTS, TYPE, CWD: the old connection took them, so the new one must.
     Replay,
+    /// PWD: whether CWD led to where the old connection stands.
+    Arrival,
 }
 
 /// What a fresh login takes: secrets and settings that the backend accepted. Wiped when dropped; never shown.
@@ -75,8 +86,10 @@ impl Credentials {
         }
     }
 
-    fn replay(&self, directory: Command) -> VecDeque<Command> {
-        self.options.iter().chain(&self.transfer_type).cloned().chain([directory]).collect()
+    fn replay(&self, directory: Vec<u8>) -> Option<Replay> {
+        let change = Command::with(Verb::Cwd, directory.as_slice())?;
+        let commands = self.options.iter().chain(&self.transfer_type).cloned().chain([change]).collect();
+        Some(Replay { commands, directory })
     }
 }
 
@@ -157,6 +170,7 @@ impl Session {
         let wants_account = reply.code().value() == 332;
         match (asked, reply.kind()) {
             (Asked::Directory, _) => self.handle_directory(&reply, now),
+            (Asked::Arrival, _) => self.handle_arrival(&reply, now),
             (Asked::User | Asked::Password | Asked::Account, Kind::Completion) => self.log_in(reply, now),
             (Asked::User | Asked::Password, Kind::Intermediate) if wants_account => {
                 let account = self.credentials.as_ref().and_then(|kept| kept.account.clone());
@@ -179,13 +193,14 @@ impl Session {
     }
 
     fn handle_directory(&mut self, reply: &Reply, now: Now) {
-        let directory = path::quoted_path(reply)
+        let replay = path::quoted_path(reply)
             .filter(|path| is_replayable(path))
-            .and_then(|path| Command::with(Verb::Cwd, path));
-        let Some((directory, kept)) = directory.zip(self.credentials.as_ref()) else {
+            .zip(self.credentials.as_ref())
+            .and_then(|(path, kept)| kept.replay(path));
+        let Some(replay) = replay else {
             return self.fail_renewal(now);
         };
-        self.renewal = Some(Box::new(Renewal::Dial { replay: kept.replay(directory) }));
+        self.renewal = Some(Box::new(Renewal::Dial { replay }));
         self.expecting = Expecting::Connection;
         self.actions.push_back(Action::RenewUpstream);
     }
@@ -206,13 +221,24 @@ impl Session {
     /// Logged in: the next thing that the old connection was told.
     pub(super) fn replay(&mut self, now: Now) {
         let next = match self.renewal.as_deref_mut() {
-            Some(Renewal::Login { replay, .. }) => replay.pop_front(),
+            Some(Renewal::Login { replay, .. }) => replay.commands.pop_front(),
             Some(Renewal::Directory | Renewal::Dial { .. }) | None => None,
         };
         match next {
             Some(command) => self.send(command, Expecting::Renewal(Asked::Replay), now),
-            None => self.complete_renewal(now),
+            None => self.send(Command::bare(Verb::Pwd), Expecting::Renewal(Asked::Arrival), now),
         }
+    }
+
+    /// A file must not land where a server understood CWD otherwise than it says PWD.
+    fn handle_arrival(&mut self, reply: &Reply, now: Now) {
+        let has_arrived = match self.renewal.as_deref() {
+            Some(Renewal::Login { replay, .. }) => {
+                path::quoted_path(reply).is_some_and(|path| path == replay.directory)
+            }
+            Some(Renewal::Directory | Renewal::Dial { .. }) | None => false,
+        };
+        if has_arrived { self.complete_renewal(now) } else { self.fail_renewal(now) }
     }
 
     fn complete_renewal(&mut self, now: Now) {
@@ -239,6 +265,8 @@ impl Session {
             Some(Renewal::Login { old, .. }) => {
                 self.upstream = Some(old);
                 self.debts = Debts::default();
+                // Those that we were told of last are the new connection's.
+                self.tickets = DataTickets::Spent;
                 self.actions.push_back(Action::SettleRenewal(false));
             }
             None => return,

@@ -137,14 +137,14 @@ impl Transfer {
         std::mem::replace(self, Self::Idle)
     }
 
-    fn running_mut(&mut self) -> Option<&mut Running> {
+    /// The transfer whose relay runs or has run.
+    fn relayed_mut(&mut self) -> Option<&mut Running> {
         match self {
-            Self::Opening { running, .. }
-            | Self::Relaying { running, .. }
+            Self::Relaying { running, .. }
             | Self::Completing { running }
             | Self::Finishing { running, .. }
             | Self::Failing { running, .. } => Some(running),
-            Self::Idle | Self::Setup(_) | Self::Aborting(_) => None,
+            Self::Idle | Self::Setup(_) | Self::Opening { .. } | Self::Aborting(_) => None,
         }
     }
 }
@@ -292,8 +292,12 @@ impl Session {
                 self.reply(reply);
                 self.actions.push_back(Action::StartRelay(order));
             }
-            Kind::TransientFailure | Kind::PermanentFailure => {
+            Kind::TransientFailure => {
                 self.actions.push_back(Action::DiscardData);
+                self.finish_transfer(running, reply, now);
+            }
+            Kind::PermanentFailure => {
+                self.actions.push_back(Action::WithdrawData);
                 self.finish_transfer(running, reply, now);
             }
             Kind::Completion | Kind::Intermediate => {
@@ -334,8 +338,10 @@ impl Session {
 
     /// How many bytes have moved, and whether the source had no more; to be told before anything else while a relay
     /// runs. A backend that confirms an upload is early only if it was not told the upload's end.
+    ///
+    /// Until a relay is asked for, what is told is the one before's, and not heeded.
     pub fn handle_progress(&mut self, bytes: u64, source_ended: bool) {
-        if let Some(running) = self.transfer.running_mut() {
+        if let Some(running) = self.transfer.relayed_mut() {
             running.bytes = bytes;
             running.source_ended = source_ended;
         }

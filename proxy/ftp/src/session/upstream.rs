@@ -4,7 +4,8 @@ use crate::codec::{Command, Kind, Reply, ReplyError};
 
 use super::Session;
 use super::answers;
-use super::event::{Action, CloseReason, Fact, Now, UpstreamFailure, Violation};
+use super::event::{Action, CloseReason, Fact, Now, Violation};
+use super::fault::UpstreamFault;
 use super::settings::UpstreamSettings;
 use super::state::{Expecting, Phase};
 use super::timers::Timer;
@@ -73,7 +74,7 @@ impl Session {
             return;
         }
         let reply = answers::closing("The server closed the connection");
-        self.lose_upstream(CloseReason::BackendGone, reply, now);
+        self.lose_upstream(UpstreamFault::Closed, CloseReason::BackendGone, reply, now);
     }
 
     /// Sends a command to the backend; its reply is due within the reply timeout.
@@ -108,13 +109,14 @@ impl Session {
         }
         self.facts.push_back(Fact::Violation(violation));
         let reply = answers::closing("The server does not follow the protocol");
-        self.lose_upstream(CloseReason::BackendViolation(violation), reply, now);
+        let fault = UpstreamFault::Violation(violation);
+        self.lose_upstream(fault, CloseReason::BackendViolation(violation), reply, now);
     }
 
     /// The connection that is spoken to serves no longer. While it is being made, another may.
-    fn lose_upstream(&mut self, reason: CloseReason, reply: Reply, now: Now) {
+    fn lose_upstream(&mut self, fault: UpstreamFault, reason: CloseReason, reply: Reply, now: Now) {
         if self.is_connecting() {
-            return self.fail_connection(UpstreamFailure::Unreachable, now);
+            return self.fail_connection(fault, now);
         }
         if matches!(self.expecting, Expecting::Refusal { .. }) {
             // It has said all that it was asked; another USER is another connection.
@@ -139,12 +141,15 @@ impl Session {
             | Transfer::Finishing { .. }
             | Transfer::Failing { .. } => CloseReason::BackendTimeout,
         };
-        self.lose_upstream(reason, answers::closing("The server does not answer"), now);
+        let reply = answers::closing("The server does not answer");
+        self.lose_upstream(self.missed_deadline(), reason, reply, now);
     }
 
     /// 421 may come at any time (RFC 959 §5.4).
     fn handle_goodbye(&mut self, reply: Reply, now: Now) {
-        self.lose_upstream(CloseReason::BackendGone, reply, now);
+        let is_greeting = matches!(self.expecting, Expecting::Greeting);
+        let fault = if is_greeting { UpstreamFault::bad_greeting(&reply) } else { UpstreamFault::Goodbye };
+        self.lose_upstream(fault, CloseReason::BackendGone, reply, now);
     }
 }
 

@@ -366,7 +366,7 @@ impl World {
                 self.driver.lease_upstream();
             }
             Action::DialBackendData(port) => self.driver.dial(port),
-            Action::DiscardData | Action::CancelRelay | Action::ResetDownload => {
+            Action::DiscardData | Action::WithdrawData | Action::CancelRelay | Action::ResetDownload => {
                 self.is_told = false;
                 self.driver.discard();
             }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use ftpsgate_ftp::session::RequestedServer;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -15,8 +16,32 @@ fn backend(addresses: &[SocketAddr], change: impl FnOnce(&mut config::Backend)) 
     Arc::new(Backend::new(Arc::new(config), None, None))
 }
 
+/// What a session has of its server.
+#[derive(Debug)]
+struct ServerConnection {
+    stream: TcpStream,
+    server: Arc<Server>,
+    _place: Place,
+}
+
 async fn connect(attempt: &Attempt) -> Result<ServerConnection, UpstreamFailure> {
-    attempt.connect(CLIENT, b"alice", None).await
+    connect_to(attempt, None).await
+}
+
+async fn connect_to(
+    attempt: &Attempt,
+    requested: Option<&RequestedServer>,
+) -> Result<ServerConnection, UpstreamFailure> {
+    let place = attempt.place(CLIENT, b"alice", requested).await?;
+    let server = Arc::clone(place.server());
+    let trial = Trial::new(&attempt.backend, Arc::clone(&server));
+    match attempt.backend.dial(&server).await {
+        Ok(stream) => {
+            trial.succeed();
+            Ok(ServerConnection { stream, server, _place: place })
+        }
+        Err(error) => Err(trial.fail(error)),
+    }
 }
 
 fn spawn_connect(backend: &Arc<Backend>) -> JoinHandle<Result<ServerConnection, UpstreamFailure>> {
@@ -203,11 +228,8 @@ async fn a_named_server_is_dialled_and_no_other() {
     let named = |port| Some(RequestedServer { host: "127.0.0.1".to_owned(), port });
     let to = async |requested: Option<RequestedServer>| {
         let attempt = backend.attempt();
-        let connected = attempt.connect(CLIENT, b"alice", requested.as_ref()).await?;
-        assert_eq!(
-            attempt.connect(CLIENT, b"alice", requested.as_ref()).await.unwrap_err(),
-            UpstreamFailure::NoServer
-        );
+        let connected = connect_to(&attempt, requested.as_ref()).await?;
+        assert_eq!(connect_to(&attempt, requested.as_ref()).await.unwrap_err(), UpstreamFailure::NoServer);
         Ok::<_, UpstreamFailure>(connected.stream.peer_addr().unwrap())
     };
     assert_eq!(to(named(None)).await, Ok(one), "the port that is configured for the name");
@@ -223,11 +245,29 @@ async fn a_server_that_was_silent_until_the_session_gave_up_has_failed() {
     let backend = backend(&[closed], |_| {});
     let server = &backend.servers()[0];
     for _ in 0..3 {
-        let dialling = Dialling::new(&backend, server);
+        let trial = Trial::new(&backend, Arc::clone(server));
         tokio::time::advance(backend.config().connect_timeout).await;
-        drop(dialling);
+        drop(trial);
     }
     assert!(!server.is_up());
+}
+
+/// A server that was told whom we come for may turn away that client alone.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_a_server_turns_away_does_not_take_it_away_from_others() {
+    let (_closed, closed) = refusing();
+    let backend = backend(&[closed], |_| {});
+    let server = &backend.servers()[0];
+    for _ in 0..5 {
+        let mut trial = Trial::new(&backend, Arc::clone(server));
+        trial.excuse();
+        assert_eq!(trial.fail("you are banned"), UpstreamFailure::Unreachable);
+        let mut trial = Trial::new(&backend, Arc::clone(server));
+        trial.excuse();
+        tokio::time::advance(backend.config().connect_timeout).await;
+        drop(trial);
+    }
+    assert!(server.is_up());
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +275,7 @@ async fn a_client_that_leaves_early_says_nothing_about_the_server() {
     let (_closed, closed) = refusing();
     let backend = backend(&[closed], |_| {});
     for _ in 0..10 {
-        drop(Dialling::new(&backend, &backend.servers()[0]));
+        drop(Trial::new(&backend, Arc::clone(&backend.servers()[0])));
     }
     assert!(backend.servers()[0].is_up());
 }

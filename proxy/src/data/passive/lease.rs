@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::plan::PortKey;
 use super::port::Ending;
 use super::registry::Shared;
+use crate::socket;
 
 /// A port on which one session's client, or its server, is expected. Dropping it ends the expectation.
 pub struct Lease {
@@ -79,6 +80,11 @@ impl DataSocket {
     /// The peer's address, IPv4-mapped ones as IPv4; that of the client where a balancer dialled for it.
     pub fn peer(&self) -> IpAddr {
         self.peer.ip()
+    }
+
+    /// The connection ends by RST if it is dropped.
+    pub fn reset_on_drop(&self) {
+        socket::reset_on_drop(&self.tcp, true);
     }
 
     /// The connection itself.

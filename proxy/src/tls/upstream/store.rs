@@ -2,6 +2,10 @@
 //!
 //! rustls asks by server name; here there is one name, because a store serves one control connection and its data
 //! connections. Only the key-exchange hint is shared with other sessions: it is no secret, and saves a round trip.
+//!
+//! A handshake stores its session before anybody could ask whose it is. So a data connection sees the store through a
+//! [`DataStore`], which withholds what the handshake leaves until its peer is known to be the control connection's:
+//! else the next data connection would resume with whoever answered this one.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,6 +15,8 @@ use ftpsgate_ftp::session::DataTickets;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
+
+use super::SameServer;
 
 /// The key-exchange group that a backend's servers chose last. A wrong hint costs a round trip (HelloRetryRequest).
 #[derive(Debug, Default)]
@@ -37,7 +43,7 @@ impl SessionStore {
         Self { key_exchange, kept: Mutex::default() }
     }
 
-    /// A data connection begins: tickets that come from now on may be its own.
+    /// A data connection begins: its server does without the tickets that come from now on.
     pub(super) fn data_begins(&self) {
         self.kept().data_has_begun = true;
     }
@@ -85,10 +91,7 @@ impl ClientSessionStore for SessionStore {
     fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
         let mut kept = self.kept();
         kept.given_on_control |= !kept.data_has_begun;
-        if kept.tls13.len() == TICKETS_MAX {
-            kept.tls13.pop_front();
-        }
-        kept.tls13.push_back(value);
+        push_ticket(&mut kept.tls13, value);
     }
 
     /// The newest, which lives longest.
@@ -109,6 +112,107 @@ impl fmt::Debug for SessionStore {
             .field("tls13", &kept.tls13.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The store as one data connection sees it.
+///
+/// Dropped without a verdict, it has changed nothing but for the ticket that the handshake took: whoever was shown it,
+/// it was shown.
+pub(super) struct DataStore {
+    store: Arc<SessionStore>,
+    stage: Mutex<Stage>,
+}
+
+/// Whether what comes over the data connection counts.
+enum Stage {
+    /// It will, if the peer turns out to be the control connection's.
+    Withheld(Changes),
+    /// It does: so it is.
+    Accepted,
+}
+
+/// What a handshake would change.
+#[derive(Default)]
+struct Changes {
+    /// The session that takes the place of the one in the store, or that it is forgotten.
+    tls12: Option<Option<Tls12ClientSessionValue>>,
+    /// Oldest first; at most [`TICKETS_MAX`].
+    tls13: VecDeque<Tls13ClientSessionValue>,
+}
+
+impl DataStore {
+    pub(super) fn new(store: Arc<SessionStore>) -> Self {
+        Self { store, stage: Mutex::new(Stage::Withheld(Changes::default())) }
+    }
+
+    /// From now on all that the peer gives counts, and what it gave before.
+    pub(super) fn accept(&self, _: SameServer) {
+        let Stage::Withheld(changes) = std::mem::replace(&mut *self.stage(), Stage::Accepted) else { return };
+        let mut kept = self.store.kept();
+        if let Some(tls12) = changes.tls12 {
+            kept.tls12 = tls12;
+        }
+        for ticket in changes.tls13 {
+            push_ticket(&mut kept.tls13, ticket);
+        }
+    }
+
+    fn set_tls12(&self, session: Option<Tls12ClientSessionValue>) {
+        match &mut *self.stage() {
+            Stage::Withheld(changes) => changes.tls12 = Some(session),
+            Stage::Accepted => self.store.kept().tls12 = session,
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientSessionStore for DataStore {
+    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
+        self.store.set_kx_hint(name, group);
+    }
+
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.store.kx_hint(name)
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.set_tls12(Some(value));
+    }
+
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.store.tls12_session(name)
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.set_tls12(None);
+    }
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        match &mut *self.stage() {
+            Stage::Withheld(changes) => push_ticket(&mut changes.tls13, value),
+            Stage::Accepted => push_ticket(&mut self.store.kept().tls13, value),
+        }
+    }
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.store.take_tls13_ticket(name)
+    }
+}
+
+impl fmt::Debug for DataStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("DataStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+fn push_ticket(tickets: &mut VecDeque<Tls13ClientSessionValue>, ticket: Tls13ClientSessionValue) {
+    if tickets.len() == TICKETS_MAX {
+        tickets.pop_front();
+    }
+    tickets.push_back(ticket);
 }
 
 /// A server may send as many as it likes; the newest are kept.

@@ -225,6 +225,83 @@ async fn a_data_connection_to_another_server_is_refused() {
     }
 }
 
+/// Its session or ticket must not let it in the next time.
+#[tokio::test]
+async fn another_server_that_was_refused_is_refused_again() {
+    for version in VERSIONS {
+        let (server, other) = (BackendServer::new(version), BackendServer::new(version));
+        let pins = [server.believed().pins, other.believed().pins].concat();
+        let two_pins = BackendTls { pins, ..server.believed() };
+        let danger = BackendTls {
+            danger_accept_invalid_certificates: true,
+            pins: Vec::new(),
+            ca: BackendCa::System,
+            ..server.believed()
+        };
+        for configured in [two_pins, danger] {
+            let tls = BackendProfile::new(&configured).unwrap().session(HOST).unwrap();
+            let _control = server.control(&tls, 3).await.unwrap();
+            for attempt in 1..=2 {
+                let refused = other.data(&tls, 2).await;
+                assert!(matches!(refused, Err(UpstreamDataError::OtherServer)), "{version:?}, {attempt}");
+            }
+            if version == TlsVersion::Tls13 {
+                assert_eq!(tls.store.tickets_kept(), 1, "each was shown once, none was won");
+            }
+            let (_, _, data, _server) = server.data(&tls, 0).await.unwrap();
+            assert!(data.resumed, "{version:?}: the control connection's own session was kept");
+        }
+    }
+}
+
+/// TLS 1.3 lets a server send tickets with its Finished, so that they come before the verdict.
+#[tokio::test]
+async fn tickets_that_come_before_the_verdict_count_after_it() {
+    let (server, other) = (BackendServer::new(TlsVersion::Tls13), BackendServer::new(TlsVersion::Tls13));
+    let pins = [server.believed().pins, other.believed().pins].concat();
+    let configured = BackendTls { pins, ..server.believed() };
+    let tls = BackendProfile::new(&configured).unwrap().session(HOST).unwrap();
+    let _control = server.control(&tls, 1).await.unwrap();
+    for (peer, kept) in [(&other, 0), (&server, 32)] {
+        let (mut near, far) = tcp_pair().await;
+        let (mut connection, store) = tls.begin_data().unwrap();
+        let accepted = async {
+            let mut stream = peer.accept(far, 40).await.unwrap();
+            stream.write_all(b"listing").await.unwrap();
+            stream.flush().await.unwrap();
+            stream
+        };
+        let handshake = drive_handshake(&mut near, &mut connection, Role::Client);
+        let (shaken, _peer) = tokio::join!(handshake, accepted);
+        shaken.unwrap();
+        let mut bytes = [0; 4096];
+        while connection.process_new_packets().unwrap().plaintext_bytes_to_read() == 0 {
+            let count = near.read(&mut bytes).await.unwrap();
+            connection.read_tls(&mut &bytes[..count]).unwrap();
+        }
+        assert_eq!(tls.store.tickets_kept(), 0, "nobody knows yet whose they are");
+        if let Some(proof) = tls.prove_same_server(&connection) {
+            store.accept(proof);
+        }
+        drop((connection, store));
+        assert_eq!(tls.store.tickets_kept(), kept);
+    }
+}
+
+#[tokio::test]
+async fn a_data_connection_of_another_version_of_tls_does_not_forget_the_session() {
+    let server = BackendServer::new(TlsVersion::Tls12);
+    let other = BackendServer::new(TlsVersion::Tls13);
+    let pins = [server.believed().pins, other.believed().pins].concat();
+    let configured = BackendTls { pins, ..server.believed() };
+    let tls = BackendProfile::new(&configured).unwrap().session(HOST).unwrap();
+    let _control = server.control(&tls, 0).await.unwrap();
+    let refused = other.data(&tls, 1).await;
+    assert!(matches!(refused, Err(UpstreamDataError::OtherServer)));
+    let (_, _, data, _server) = server.data(&tls, 0).await.unwrap();
+    assert!(data.resumed);
+}
+
 #[tokio::test]
 async fn a_data_connection_without_resumption_shows_the_same_certificate() {
     let server = BackendServer::new(TlsVersion::Tls12);

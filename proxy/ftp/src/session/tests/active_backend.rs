@@ -150,9 +150,11 @@ fn a_held_restart_does_not_outlive_a_transfer_that_did_not_begin() {
 
 #[test]
 fn a_backend_that_refuses_the_transfer() {
-    for reply in ["550 no", "425 cannot connect", "522 reuse"] {
+    // Who could not connect may still try; who refuses will not.
+    for (reply, end) in [("550 no", "withdraw"), ("425 cannot connect", "discard"), ("522 reuse", "withdraw")]
+    {
         let mut wire = told("RETR a");
-        wire.play(&format!("B< 200 ok\nB> RETR a\nB< {reply}\n* discard\nC< {reply}\nC> PWD\nB> PWD"));
+        wire.play(&format!("B< 200 ok\nB> RETR a\nB< {reply}\n* {end}\nC< {reply}\nC> PWD\nB> PWD"));
     }
 }
 
@@ -300,6 +302,8 @@ const LOGGED_IN_AFRESH: &str = "
     B> PASS hunter2
     B< 230 Welcome
     B> CWD /in
+    B< 250 ok
+    B> PWD
     tickets available";
 
 #[test]
@@ -307,7 +311,7 @@ fn a_ticket_is_there_before_a_port_is_leased() {
     let mut wire = renewing();
     wire.play(LOGGED_IN_AFRESH);
     wire.play(
-        "B< 250 ok
+        "B< 257 \"/in\"
          * keep the new
          = renewed true
          * lease upstream
@@ -333,11 +337,11 @@ fn a_transfer_that_is_given_up_while_the_session_logs_in_afresh() {
     let mut wire = renewing();
     wire.play("C> ABOR\n* discard\nC< 426 …");
     wire.play(LOGGED_IN_AFRESH);
-    wire.play("B< 250 ok\n* keep the new\nC< 226 …\nC> PWD\nB> PWD");
+    wire.play("B< 257 \"/in\"\n* keep the new\nC< 226 …\nC> PWD\nB> PWD");
     let mut wire = renewing();
     wire.play("lease expired\n* discard\nC< 425 …");
     wire.play(LOGGED_IN_AFRESH);
-    wire.play("B< 250 ok\n* keep the new\nC> PWD\nB> PWD");
+    wire.play("B< 257 \"/in\"\n* keep the new\nC> PWD\nB> PWD");
 }
 
 #[test]

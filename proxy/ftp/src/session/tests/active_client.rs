@@ -197,8 +197,8 @@ fn a_client_that_cannot_be_dialled() {
 
 #[test]
 fn the_backend_refuses_and_the_client_is_never_dialled() {
-    for reply in ["550 no", "450 no", "425 no"] {
-        opening("STOR a").play(&format!("B< {reply}\n* discard\nC< {reply}\nC> STOR a\nC< 425 …"));
+    for (reply, end) in [("550 no", "withdraw"), ("450 no", "discard"), ("425 no", "discard")] {
+        opening("STOR a").play(&format!("B< {reply}\n* {end}\nC< {reply}\nC> STOR a\nC< 425 …"));
     }
 }
 
@@ -321,6 +321,8 @@ fn a_client_that_listens_waits_while_the_session_logs_in_afresh() {
          B> CWD /
          tickets available
          B< 250 ok
+         B> PWD
+         B< 257 \"/\"
          * keep the new
          B> EPSV
          B< 229 (|||2000|)

@@ -93,7 +93,9 @@ fn a_server_that_does_not_begin_tls_hears_no_user() {
     for reply in ["500 what?", "534 no", "431 later", "200 ok", "334 hm", "120 soon", "230 in", "220 x"] {
         let mut wire = connecting(Explicit, 1);
         wire.play("B connected\nB< 220 x\nB> AUTH TLS");
-        wire.play(&format!("B< {reply}\nC< 421 …\n* close\n= upstream failed Unreachable false"));
+        let code = &reply[..3];
+        wire.play(&format!("B< {reply}\nC< 421 …\n* close"));
+        wire.play(&format!("= upstream failed false: it refuses AUTH TLS with {code}"));
         wire.play("= closed backend_unavailable");
     }
 }
@@ -103,7 +105,8 @@ fn a_server_that_refuses_private_data_is_not_used() {
     for reply in ["500 what?", "534 no", "536 no", "504 no", "431 no", "331 hm"] {
         let mut wire = connecting(Implicit, 2);
         wire.play("B connected\nB< 220 x\nB> PBSZ 0\nB< 200 x\nB> PROT P");
-        wire.play(&format!("B< {reply}\n* connect\n= upstream failed Unreachable true"));
+        let code = &reply[..3];
+        wire.play(&format!("B< {reply}\n* connect\n= upstream failed true: it refuses PROT P with {code}"));
     }
 }
 
@@ -119,8 +122,10 @@ fn a_server_that_wants_the_login_first_gets_prot_once_more() {
         };
         login("B< 100 hm\nB< 200 ok\nC< 230 Welcome\n= logged in\nB> PWD");
         for refusal in ["530 no", "534 no", "331 hm"] {
+            let code = &refusal[..3];
             login(&format!(
-                "B< {refusal}\nC< 421 …\n* close\n= upstream failed Unreachable false\n\
+                "B< {refusal}\nC< 421 …\n* close\n\
+                 = upstream failed false: it refuses PROT P after login, with {code}\n\
                  = closed backend_unavailable"
             ));
         }
@@ -154,17 +159,35 @@ fn a_server_that_wants_the_login_before_pbsz_gets_both_once_more() {
     );
 }
 
+const FAILURES: [&str; 5] = ["B closed", "B< 421 full", "B< SSH-2.0-x", "B desynchronised", "+5s"];
+
+/// What the records say of one of [`FAILURES`], after so many steps.
+fn fault(failure: &str, made: usize) -> &'static str {
+    match (failure, made) {
+        ("B closed", _) => "it closed the connection",
+        ("B< 421 full", 1) => "its greeting was 421 \"full\"",
+        ("B< 421 full", _) => "it said 421",
+        ("B< SSH-2.0-x", _) => "it does not follow the protocol (backend.malformed_reply)",
+        ("B desynchronised", _) => "it does not follow the protocol (backend.unsolicited_reply)",
+        ("+5s", 0) => "there was no connection to it in time",
+        ("+5s", 1) => "it did not greet in time",
+        ("+5s", _) => "it did not answer in time",
+        _ => panic!("no failure: {failure}"),
+    }
+}
+
 #[test]
 fn whatever_fails_before_user_the_next_server_is_tried() {
     for tls in [Off, Explicit, Implicit] {
         let last = steps(tls).len() - 1;
-        for failure in ["B closed", "B< 421 full", "B< SSH-2.0-x", "B desynchronised", "+5s"] {
+        for failure in FAILURES {
             for (made, mut wire) in at_each_step(tls, 2) {
                 if made == 0 && failure != "+5s" {
                     // Nobody is there who could do it.
                     continue;
                 }
-                wire.play(&format!("{failure}\n* connect\n= to 0 anna\n= upstream failed Unreachable true"));
+                let fault = fault(failure, made);
+                wire.play(&format!("{failure}\n* connect\n= to 0 anna\n= upstream failed true: {fault}"));
                 for step in steps(tls) {
                     wire.play(step);
                 }
@@ -173,22 +196,25 @@ fn whatever_fails_before_user_the_next_server_is_tried() {
             }
         }
     }
-    connecting(Off, 2).play("B refused\n* connect\n= upstream failed Unreachable true\nB connected");
+    connecting(Off, 2)
+        .play("B refused\n* connect\n= upstream failed true: it cannot be reached\nB connected");
     let mut wire = connecting(Explicit, 2);
     wire.play("B connected\nB< 220 x\nB> AUTH TLS\nB< 234 x\n* secure upstream\nB refused\n* connect");
+    wire.play("= upstream failed true: the TLS handshake with it failed");
 }
 
 #[test]
 fn the_last_failure_ends_the_session() {
     for tls in [Off, Explicit, Implicit] {
-        for failure in ["B closed", "B< 421 full", "B< SSH-2.0-x", "B desynchronised", "+5s"] {
+        for failure in FAILURES {
             for (made, mut wire) in at_each_step(tls, 1) {
                 if made > 0 || failure == "+5s" {
+                    let fault = fault(failure, made);
                     wire.play(&format!(
                         "{failure}
                          C< 421 The server is not available; closing the connection.
                          * close
-                         = upstream failed Unreachable false
+                         = upstream failed false: {fault}
                          = closed backend_unavailable"
                     ));
                 }
@@ -201,7 +227,7 @@ fn the_last_failure_ends_the_session() {
 fn as_many_servers_are_tried_as_are_allowed() {
     let mut wire = connecting(Off, 3);
     wire.play("B refused\n* connect\n+5s\n* connect\nB connected\nB< 530 no\nC< 421 …\n* close");
-    wire.play("= upstream failed Unreachable false");
+    wire.play("= upstream failed false: its greeting was 530 \"no\"");
 }
 
 #[test]
@@ -210,7 +236,7 @@ fn where_no_server_is_left_or_all_are_full_the_client_is_told_which() {
         "B unreachable
          C< 421 The server is not available; closing the connection.
          * close
-         = upstream failed NoServer false",
+         = upstream failed false: no server is left to try",
     );
     connecting(Off, 3).play(
         "B refused
@@ -218,8 +244,8 @@ fn where_no_server_is_left_or_all_are_full_the_client_is_told_which() {
          B full
          C< 421 Too many sessions on the server; try again later.
          * close
-         = upstream failed Unreachable true
-         = upstream failed Full false
+         = upstream failed true: it cannot be reached
+         = upstream failed false: all servers are full
          = closed backend_unavailable",
     );
 }
@@ -250,10 +276,30 @@ fn each_server_has_its_own_time() {
 }
 
 #[test]
+fn waiting_for_room_does_not_eat_the_servers_time() {
+    let mut wire = connecting(Off, 2);
+    wire.play("+4s\nB placed\n+4s\nB connected\n+1s\n* connect");
+    wire.play("= upstream failed true: it did not greet in time");
+    // The next one waits too; nobody waits for ever.
+    wire.play("+4s\nB placed\n+4s\nB connected\nB< 220 x\nB> USER anna");
+    connecting(Off, 1).play("+5s\nC< 421 …\n* close");
+}
+
+#[test]
+fn a_place_is_nothing_once_the_server_is_there() {
+    let mut wire = connecting(Explicit, 1);
+    wire.play("+4s\nB connected\nB placed\nB< 220 x\nB> AUTH TLS\nB placed\n+4s\nB placed");
+    wire.play("B< 234 x\n* secure upstream\nB placed\n+1s\nC< 421 …\n* close\nB placed");
+    let mut wire = connecting(Off, 1);
+    wire.play("+4s\nB connected\nB placed\n+1s\nC< 421 …\n* close");
+}
+
+#[test]
 fn a_server_that_speaks_in_the_middle_of_the_handshake_is_not_used() {
     let mut wire = connecting(Explicit, 2);
     wire.play("B connected\nB< 220 x\nB> AUTH TLS\nB< 234 x\n* secure upstream\nB< 200 x\n* connect");
-    wire.play("= violation backend.unsolicited_reply\n= upstream failed Unreachable true");
+    wire.play("= violation backend.unsolicited_reply");
+    wire.play("= upstream failed true: it does not follow the protocol (backend.unsolicited_reply)");
 }
 
 #[test]

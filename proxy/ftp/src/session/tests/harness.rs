@@ -246,6 +246,7 @@ impl Wire {
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
+            ["B", "placed"] => session.handle_upstream_placed(now),
             ["B", "connected"] => session.handle_upstream_connected(upstream("198.51.100.3:21", false)),
             ["B", "connected", address] => session.handle_upstream_connected(upstream(address, false)),
             ["B", "connected", address, "without", "EPSV"] => {
@@ -434,6 +435,7 @@ fn describe_action(action: &Action) -> String {
         Action::SetClientAddress(address) => format!("* client at {address}"),
         Action::LeaseUpstreamPort => "* lease upstream".into(),
         Action::DiscardData => "* discard".into(),
+        Action::WithdrawData => "* withdraw".into(),
         Action::StartRelay(order) => {
             let direction = match order.direction {
                 Direction::Upload => "upload",
@@ -513,7 +515,7 @@ fn describe_fact(fact: &Fact) -> String {
         }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
-        Fact::UpstreamFailed { reason, is_retried } => format!("upstream failed {reason:?} {is_retried}"),
+        Fact::UpstreamFailed { fault, is_retried } => format!("upstream failed {is_retried}: {fault}"),
         Fact::Renewed { succeeded } => format!("renewed {succeeded}"),
         Fact::EpsvRefused => "epsv refused".into(),
         Fact::Violation(violation) => format!("violation {}", violation.name()),

@@ -61,6 +61,12 @@ fn logged_in() -> Wire {
     wire
 }
 
+fn arrived() -> Wire {
+    let mut wire = logged_in();
+    wire.play("B< 250 x\nB> PWD");
+    wire
+}
+
 /// The transfer gets its 425, and the session goes on over the old connection.
 const REFUSED: &str = "
     = renewed false
@@ -83,6 +89,8 @@ fn a_fresh_login_comes_before_the_data_connection() {
     let mut wire = logged_in();
     wire.play(
         "B< 250 ok
+         B> PWD
+         B< 257 \"/in\" is it still
          * keep the new
          B> EPSV
          = renewed true
@@ -130,6 +138,8 @@ fn what_the_client_set_is_set_again() {
          B> CWD /a \\\"b\\\"
          tickets available
          B< 250 x
+         B> PWD
+         B< 257 \"/a \"\"b\"\"\"
          * keep the new
          B> EPSV",
     );
@@ -146,7 +156,8 @@ fn a_backend_that_dials_is_told_where_after_the_fresh_login() {
     let mut wire = renewing();
     wire.play("B connected");
     wire.play(SECURE);
-    wire.play("B< 230 x\nB> CWD /in\ntickets available\nB< 250 x\n* keep the new\n* lease upstream");
+    wire.play("B< 230 x\nB> CWD /in\ntickets available\nB< 250 x\nB> PWD");
+    wire.play("B< 257 \"/in\"\n* keep the new\n* lease upstream");
     wire.play("lease upstream 198.51.100.9:62000\nB> PORT 198,51,100,9,242,48\nB< 200 ok\nB> RETR a");
 
     renewing().play("B refused\n* keep the old\n* discard\nC< 425 …\n= renewed false");
@@ -194,7 +205,7 @@ fn an_account_is_given_again() {
     wire.play("B< 200 x\nB> PROT P\nB< 530 x\nB> USER anna\nB< 331 x\nB> PASS hunter2");
     wire.play("B< 332 x\nB> ACCT hunter2\nB< 100 hm\nB< 230 x\nB> PROT P\nB< 200 x\nB> CWD /");
     wire.play("tickets available");
-    wire.play("B< 250 x\n* keep the new\nB> EPSV\n= renewed true");
+    wire.play("B< 250 x\nB> PWD\nB< 257 \"/\"\n* keep the new\nB> EPSV\n= renewed true");
 }
 
 #[test]
@@ -209,6 +220,8 @@ fn a_directory_that_cannot_be_returned_to_is_not_left() {
         "257 \"/in",
         "257 \"/a\\x01b\"",
         "257 \"/a?b\"",
+        "257 \"/a\"b\" is it",
+        "257 \"/a\" b\" is it",
         "250 \"/in\"",
         "331 \"/in\"",
         &long,
@@ -254,11 +267,39 @@ fn whatever_fails_on_the_new_connection_the_old_one_serves() {
         wire.play(REFUSED);
     }
     for failure in ["B closed", "B< 421 bye", "B< 550 no", "B< 350 hm", "+65s"] {
-        let mut wire = logged_in();
-        wire.play(&format!("{failure}\n* keep the old"));
-        wire.play("tickets spent");
-        wire.play(REFUSED);
+        for mut wire in [logged_in(), arrived()] {
+            wire.play(&format!("{failure}\n* keep the old"));
+            wire.play("tickets spent");
+            wire.play(REFUSED);
+        }
     }
+}
+
+/// The old connection stands in `/in" b`, of which the server does not double the quote, or CWD means something else.
+#[test]
+fn an_upload_does_not_land_in_another_directory() {
+    for elsewhere in [
+        "257 \"/\"",
+        "257 \"/in2\"",
+        "257 \"/home/anna/in\"",
+        "257 \"/in\" b\" is it",
+        "257 \"/in",
+        "250 \"/in\"",
+        "257 \"\"",
+        "550 no",
+        "331 \"/in\"",
+    ] {
+        let mut wire = arrived();
+        wire.play(&format!("C> STOR a\nB< {elsewhere}\n* keep the old\n* discard\nC< 425 …"));
+        wire.play("= renewed false\nC> PWD\nB> PWD");
+    }
+    arrived().play("B< 150 hm\nB< 257 \"/in\"\n* keep the new\nB> EPSV");
+    // Quotes that were doubled are so again.
+    let mut wire = asked();
+    wire.play("B< 257 \"/a\"\"b\"\n* renew\nB connected");
+    wire.play(SECURE);
+    wire.play("B< 230 x\nB> CWD /a\\\"b\nB< 250 x\nB> PWD\nB< 257 \"/a\"b\"\n* keep the old");
+    wire.play("= renewed false");
 }
 
 #[test]
@@ -288,9 +329,24 @@ fn a_failed_renewal_is_tried_again_unless_the_login_was_refused() {
 }
 
 #[test]
+fn tickets_of_a_failed_renewal_are_none_of_the_old_connections() {
+    // What is pipelined runs at once, before the driver can tell of tickets again.
+    let pipelined = "C> STOR a\nC> EPSV\nC> STOR b";
+    let mut wire = secured();
+    wire.play(&format!("{pipelined}\nB< 331 x\nB> PASS hunter2\ntickets available"));
+    wire.play(
+        "B< 530 no\n* keep the old\n* discard\nC< 425 …\n* lease\nlease ok\nC< 229 …\n* discard\nC< 425 …",
+    );
+    wire.play("= transfer STOR 425 0B 0s none\n= transfer STOR 425 0B 0s none");
+    // Where the login is still good, the second one asks for another.
+    let mut wire = logged_in();
+    wire.play(&format!("{pipelined}\nB< 550 gone\n* keep the old\n* discard\nC< 425 …\n* lease\nB> PWD"));
+}
+
+#[test]
 fn a_login_that_brings_no_ticket() {
     let mut wire = secured();
-    wire.play("B< 230 x\nB> CWD /in\nB< 250 x\n* keep the new\n= renewed true");
+    wire.play("B< 230 x\nB> CWD /in\nB< 250 x\nB> PWD\nB< 257 \"/in\"\n* keep the new\n= renewed true");
     wire.play("C> RETR a\n* discard\nC< 425 …\nC> PWD\nB> PWD");
 }
 
@@ -319,6 +375,9 @@ fn the_whole_renewal_has_one_deadline() {
     wire.play("+30s\nB< 257 \"/in\"\n* renew\n+4s\nB connected\nB< 120 x\n+20s\nB< 220 x\nB> AUTH TLS\n+10s");
     wire.play("B< 234 x\n* secure upstream\n+1s\n* keep the old");
     wire.play(REFUSED);
+    let mut wire = dialled();
+    wire.play("+60s\nB placed\n+5s\n* keep the old");
+    wire.play(REFUSED);
 }
 
 #[test]
@@ -339,7 +398,7 @@ fn an_old_connection_that_fails_ends_the_session() {
 
 /// A wire at each step of a renewal, and what the backend does to end it well.
 fn at_each_step() -> Vec<(Wire, String)> {
-    let rest = "B< 230 x\nB> CWD /in\ntickets available\nB< 250 x\n* keep the new\nB> EPSV\n\
+    let rest = "B< 230 x\nB> CWD /in\ntickets available\nB< 250 x\nB> PWD\nB< 257 \"/in\"\n* keep the new\nB> EPSV\n\
                 B< 229 (|||2001|)\n* dial 2001\ndial ok";
     let secure = format!("B connected{SECURE}\n{rest}");
     vec![
@@ -347,6 +406,7 @@ fn at_each_step() -> Vec<(Wire, String)> {
         (dialled(), secure),
         (secured(), rest.to_owned()),
         (logged_in(), rest.split_once("tickets available\n").unwrap().1.to_owned()),
+        (arrived(), rest.split_once("B> PWD\n").unwrap().1.to_owned()),
     ]
 }
 

@@ -73,10 +73,16 @@ fn one_transfer_after_the_other() {
 
 #[test]
 fn the_backend_refuses_before_the_data() {
-    for reply in ["550 No such file", "450 Busy", "425 no", "553 no"] {
-        Wire::opening("RETR a").play(&format!("B< {reply}\n* discard\nC< {reply}\nC> PWD\nB> PWD"));
+    let refusals = [
+        ("550 No such file", "withdraw"),
+        ("450 Busy", "discard"),
+        ("425 no", "discard"),
+        ("553 no", "withdraw"),
+    ];
+    for (reply, end) in refusals {
+        Wire::opening("RETR a").play(&format!("B< {reply}\n* {end}\nC< {reply}\nC> PWD\nB> PWD"));
     }
-    Wire::opening("STOR a").play("B< 553 no\n* discard\nC< 553 no\n= transfer STOR 553 0B 0s none");
+    Wire::opening("STOR a").play("B< 553 no\n* withdraw\nC< 553 no\n= transfer STOR 553 0B 0s none");
 }
 
 #[test]
@@ -123,6 +129,25 @@ fn an_upload_that_is_refused_early_is_cut_off() {
          C> PWD
          B> PWD
          relay client-failed 9",
+    );
+}
+
+#[test]
+fn a_refused_transfer_has_moved_none_of_the_bytes_of_the_one_before() {
+    let refused = |transfer: &str, fact: &str| {
+        let mut wire = Wire::relaying("STOR a");
+        wire.play("progress 9 ended\nrelay complete 9\nprogress 9 ended\nB< 226 Done\nC< 226 Done");
+        wire.play("= transfer STOR 226 9B 0s Complete");
+        wire.play(ARM);
+        // The driver looks at the last relay before each event, until there is another.
+        wire.play(&format!("progress 9 ended\nC> STOR b\nB> STOR b\nprogress 9 ended\n{transfer}\n{fact}"));
+    };
+    refused("B< 553 no\n* withdraw\nC< 553 no", "= transfer STOR 553 0B 0s none");
+    refused("C closed\n* cancel\n* close", "= transfer STOR 421 0B 0s none");
+    // Nor has the upload ended: a confirmation is still early.
+    refused(
+        "B< 150 x\nC< 150 x\n* relay upload private\nB< 226 Done\n* cancel\nC< 426 …\nC< 421 …\n* close",
+        "= transfer STOR 426 0B 0s none",
     );
 }
 

@@ -23,7 +23,7 @@ async fn a_ticket_that_comes_after_the_end_of_an_upload_is_kept() {
         let (downstream, mut client) = Wire::Tls13.open(DataKind::Upload).await;
         client.write_all(b"file").await.unwrap();
         client.shutdown().await.unwrap();
-        upload(downstream, Leg::tls(tcp, connection), &LAX, UploadEnd::Strict).await
+        upload(downstream, Leg::under_tls(tcp, connection), &LAX, UploadEnd::Strict).await
     };
     let (relayed, received) = tokio::join!(gateway, hesitant.receive());
     assert!(relayed.end.is_complete(), "{relayed:?}");
@@ -39,7 +39,7 @@ async fn a_ticket_that_comes_during_an_upload_is_kept() {
     let (tcp, connection, _, mut backend) = server.data(&tls, 1).await.unwrap();
     assert_eq!(tls.tickets(), DataTickets::Spent);
     let (downstream, _client) = Wire::Tls13.open(DataKind::Upload).await;
-    let relay = upload(downstream, Leg::tls(tcp, connection), &LAX, UploadEnd::Strict);
+    let relay = upload(downstream, Leg::under_tls(tcp, connection), &LAX, UploadEnd::Strict);
     let kept = async {
         while tls.tickets() == DataTickets::Spent {
             tokio::task::yield_now().await;

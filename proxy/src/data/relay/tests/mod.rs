@@ -55,7 +55,7 @@ impl Wire {
         let tls = TlsPair::new(DataResumption::Prefer);
         let client = Arc::new(tls.client(client_kind));
         let (tcp, connection, _, peer) = data(&tls.session(), &client, kind).await.unwrap();
-        (Leg::tls(tcp, connection), Peer::Client(Box::new(peer)))
+        (Leg::under_tls(tcp, connection), Peer::Client(Box::new(peer)))
     }
 
     /// A leg towards a server, and the server: with TLS the gateway is its client, and resumes.
@@ -73,7 +73,7 @@ impl Wire {
         let _control = server.control(&tls, 1).await.unwrap();
         let (tcp, connection, agreed, peer) = server.data(&tls, 1).await.unwrap();
         assert!(agreed.resumed);
-        (Leg::tls(tcp, connection), Peer::Server(Box::new(peer)))
+        (Leg::under_tls(tcp, connection), Peer::Server(Box::new(peer)))
     }
 }
 

@@ -305,7 +305,7 @@ async fn payload_that_came_with_the_finished_is_not_forgotten() {
             assert_eq!(&received, b"glued");
             drop(backend);
         };
-        let relay = upload(Leg::tls(tcp, connection), upstream, &LAX, UploadEnd::Strict);
+        let relay = upload(Leg::under_tls(tcp, connection), upstream, &LAX, UploadEnd::Strict);
         let (relayed, ()) = tokio::join!(relay, backend);
         assert_eq!(relayed.bytes, 5, "{kind:?}");
         assert_eq!(relayed.end.is_complete(), close, "{relayed:?}");
