@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_policies::limit::Limit;
 use ftpsgate_policies::route::{AllowedHost, Route};
 use ftpsgate_policies::{PathProfile, Policy};
 use ipnet::IpNet;
@@ -34,19 +35,41 @@ pub struct Config {
     pub policy: Arc<Policy>,
     /// Who may do what, as it is written.
     pub rules: Rules,
+    /// Each of a name of its own; listeners and backends that they name exist.
+    pub limits: Vec<Limit>,
+    /// How an operator reaches the gateway.
+    pub admin: Admin,
 }
 
 /// Equal are configurations that mean the same.
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let Self { gateway, tls, listeners, backends, routes, rules, policy: _ } = self;
+        let Self { gateway, tls, listeners, backends, routes, rules, policy: _, limits, admin } = self;
         *gateway == other.gateway
             && *tls == other.tls
             && *listeners == other.listeners
             && *backends == other.backends
             && *routes == other.routes
             && *rules == other.rules
+            && *limits == other.limits
+            && *admin == other.admin
     }
+}
+
+impl Config {
+    /// Where the admin socket is.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        let default = || self.gateway.state_dir.join(super::admin::ADMIN_SOCKET);
+        self.admin.socket.clone().unwrap_or_else(default)
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where its socket is to be; `None`: in the state directory, if it can be there.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[gateway]`

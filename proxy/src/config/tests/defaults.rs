@@ -14,10 +14,12 @@ fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes, rules, policy: _ } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, rules, policy: _, limits, admin } = loaded.config;
+    assert_eq!(admin, Admin { socket: None });
     assert_eq!(routes, []);
     assert_eq!((rules.default, rules.mode), (Action::Allow, rule::Mode::Enforce));
     assert!(rules.rules.is_empty() && rules.groups.is_empty() && rules.tests.is_empty());
+    assert_eq!(limits, []);
 
     let Gateway { name, state_dir, drain_timeout, banner } = gateway;
     assert_eq!((name.as_str(), banner.as_str()), ("gw1", "ftpsgate ready"));
@@ -261,6 +263,10 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
                 }
                 "[[listener]]" => (MINIMAL.replacen("\n\n", &format!("\n{line}\n"), 1), 4),
                 "[[backend]]" => (format!("{MINIMAL}{line}"), 8),
+                "[admin]" => (format!("{MINIMAL}[admin]\n{line}"), 9),
+                "[[limit]]" => {
+                    (format!("{MINIMAL}[[limit]]\nname = 'l'\nper = 'user'\nsessions = 1\n{line}"), 12)
+                }
                 other => panic!("no file for keys of {other}"),
             };
             let diagnostics = read(&text).expect_err(key.name);
@@ -276,11 +282,8 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
 
 #[test]
 fn later_sections_are_refused_once_each() {
-    let text = format!("{MINIMAL}[[audit]]\nkind = 'a'\n[[audit]]\nkind = 'b'\n[admin]\nsocket = 'x'\n");
-    assert_eq!(
-        wrong(&text),
-        ["8:3: `audit` is not available in this version", "12:2: `admin` is not available in this version"]
-    );
+    let text = format!("{MINIMAL}[[audit]]\nkind = 'a'\n[[audit]]\nkind = 'b'\n");
+    assert_eq!(wrong(&text), ["8:3: `audit` is not available in this version"]);
 }
 
 #[test]
