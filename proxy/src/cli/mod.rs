@@ -45,7 +45,7 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Say what policy makes of a command, and why
     Explain(explain::ExplainArgs),
-    /// Try the tests of a policy
+    /// Try the tests of a policy, or a policy on what was logged
     Policy(policy::PolicyArgs),
     /// Show a gateway at work: an FTP server, the gateway and a client, offline
     Demo(demo::DemoArgs),
