@@ -1,6 +1,6 @@
 //! What a replay adds up, in the order of the log. However long that is, and whatever is in it, memory has a bound.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub(super) struct Tally {
     pub(super) unreadable: u64,
     pub(super) first_unreadable: Vec<Unreadable>,
     /// Running sessions of which nothing more counts, by their hashes.
-    over: HashSet<u64>,
+    over: HashMap<u64, End>,
     hasher: RandomState,
     /// Whether some of them had to be forgotten.
     pub(super) is_over_full: bool,
@@ -50,6 +50,14 @@ pub(super) struct Changes {
     /// What was said, and what is.
     pub(super) causes: Counts<(String, String), u64>,
     pub(super) first: Vec<Change>,
+}
+
+/// What of a session is newly denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Connection,
+    /// Until another user is named.
+    Login,
 }
 
 /// What changes for one user.
@@ -149,13 +157,12 @@ impl Tally {
     fn add_judged(&mut self, place: Place<'_>, record: &Record<'_>, time: Timestamp, judgement: &Judgement) {
         self.judged += 1;
         let session = self.session(record);
-        if let Some(session) = &session
-            && self.over.contains(session)
-        {
+        if let Some((key, end)) = session.and_then(|key| Some((key, *self.over.get(&key)?))) {
             let is_let_in = judgement.becomes.as_ref().is_ok_and(|verdict| verdict.is_allowed);
-            if record.command.as_ref().is_some_and(|command| command.verb == "USER") && is_let_in {
+            let is_user = record.command.as_ref().is_some_and(|command| command.verb == "USER");
+            if end == End::Login && is_user && is_let_in {
                 // Another name, and the session goes on.
-                self.over.remove(session);
+                self.over.remove(&key);
             } else if judgement.was_allowed {
                 self.ended += 1;
                 self.user(record).ended += 1;
@@ -178,18 +185,18 @@ impl Tally {
             Ok(Verdict { is_allowed: false, .. }) => {
                 self.user(record).denied += 1;
                 self.denied.add(self.first_max, place, record, time, &judgement.becomes);
-                if is_admission(record) {
-                    self.end(session);
+                if let Some(end) = end(record) {
+                    self.end(session, end);
                 }
             }
         }
     }
 
-    fn end(&mut self, session: Option<u64>) {
+    fn end(&mut self, session: Option<u64>, end: End) {
         self.ended_sessions += 1;
         let Some(session) = session else { return };
         if self.over.len() < SESSIONS_MAX {
-            self.over.insert(session);
+            self.over.insert(session, end);
         } else {
             self.is_over_full = true;
         }
@@ -208,7 +215,9 @@ impl Tally {
     fn add_unreadable(&mut self, place: Place<'_>, fault: &Fault) {
         self.unreadable += 1;
         if self.first_unreadable.len() < self.first_max {
-            let why = safe(&fault.to_string().chars().take(WHY_CHARACTERS_MAX).collect::<String>());
+            // A record is one line to its parser.
+            let why = fault.to_string().replace(" at line 1 column ", " at column ");
+            let why = safe(&why.chars().take(WHY_CHARACTERS_MAX).collect::<String>());
             self.first_unreadable.push(Unreadable { log: place.log.to_owned(), line: place.line, why });
         }
     }
@@ -231,11 +240,11 @@ impl Changes {
     }
 }
 
-/// Without it there is nothing that could follow.
-fn is_admission(record: &Record<'_>) -> bool {
+/// What a command ends if it is denied: without a connection or a login nothing can follow.
+fn end(record: &Record<'_>) -> Option<End> {
     match &record.command {
-        None => true,
-        Some(command) => matches!(&*command.verb, "USER" | "PASS" | "ACCT"),
+        None => Some(End::Connection),
+        Some(command) => matches!(&*command.verb, "USER" | "PASS" | "ACCT").then_some(End::Login),
     }
 }
 
