@@ -93,7 +93,7 @@ pub fn run(args: ExplainArgs) -> Result<Exit, CliError> {
 }
 
 impl ExplainArgs {
-    fn into_question(self) -> Result<Question, CliError> {
+    pub(super) fn into_question(self) -> Result<Question, CliError> {
         let mut commands = self.commands;
         let command = commands.pop().expect("clap asks for one command at least");
         let before: Option<Vec<Command>> = commands

@@ -21,7 +21,7 @@ use crate::config::{self, Config, Diagnostics};
 use crate::logging::color_on_stderr;
 
 use super::super::output::{print, print_json, say};
-use super::super::{CliError, ConfigFile, Exit};
+use super::super::{CliError, ConfigFile, DEFAULT_CONFIG_FILE, Exit};
 use blocks::{Block, Blocks, parts};
 use change::{Explain, Place};
 use judge::{Clocks, Entry, Fault, Judge};
@@ -94,9 +94,10 @@ pub(super) fn run(args: &ReplayArgs) -> Result<Exit, CliError> {
     let enforced = args.enforce_observed.then(|| enforced(&loaded.config)).transpose()?;
     let policy = enforced.as_ref().unwrap_or(&loaded.config.policy);
     let tally = replay(args, &Judge::new(&loaded.config, policy))?;
+    let base = Some(args.file.path.as_path()).filter(|path| *path != Path::new(DEFAULT_CONFIG_FILE));
     let report = Report {
         tally: &tally,
-        explain: Explain { base: &args.file.path, with: &args.with },
+        explain: Explain { base, with: &args.with },
         rows_max: args.top as usize,
         enforces_observed: args.enforce_observed,
     };
@@ -252,23 +253,24 @@ const THREADS_MAX: usize = 8;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 const AFTER_HELP: &str = "\
-Every command, login and connection of the logs is put to the policy in FILE, as it was recorded: by that user, from
-that address, at that time. Said is what would be newly denied and newly allowed, by which rule, for whom, and the first
-of each; nothing is changed, and nothing is dialled. Take as FILE the configuration with the change in it, or a policy
-file: [[rule]], [[group]], and where it has one, a [policy] of its own. A policy file stands for all rules; the rest, and
-what it does not say, comes from -c.
+Every connection, login and command of the logs is put to the policy in FILE, as it was recorded: by that user, from \
+that address, at that time. Shown is what would be newly denied and newly allowed, by which rule, for whom, and the \
+first of each. Nothing is changed, and nothing is dialled.
 
-What followed a connection or login that is newly denied is counted as no longer reached. What the log does not tell
-(the path of a relative name while no rule had paths, the size of an upload that was refused) is counted as such. What
-the gateway or a limit decided is not judged.
+FILE is a configuration with the change in it, or a policy file: [[rule]], [[group]], [[test]], and if need be a \
+[policy] of its own. A policy file stands for all rules; what it does not say comes from -c.
+
+What followed a connection or login that is newly denied counts as no longer reached. What the log does not tell (the \
+path of a relative name while no rule had paths, the size of an upload that was refused) is said to be untold. What the \
+gateway or a limit decided is not judged.
 
 Examples:
   ftpsgate policy replay /var/log/ftpsgate/audit.jsonl --with new.toml
-  zcat audit.jsonl.*.gz | ftpsgate policy replay - --with policies.d/partners.toml -c ftpsgate.toml
-  ftpsgate policy replay audit.jsonl --with ftpsgate.toml --enforce-observed   what if `observe` were removed?
+  zcat audit.jsonl.*.gz | ftpsgate policy replay - --with policies.d/partners.toml
+  ftpsgate policy replay audit.jsonl --with ftpsgate.toml --enforce-observed
 
-Exit codes: 0 if it was replayed; 1 if a log cannot be read or holds no record, and with --expect-unchanged if anything
-changes; 78 if the configuration is invalid.";
+Exit codes: 0 if it was replayed; 1 if a log cannot be read or holds no record, and with --expect-unchanged if \
+anything changes; 78 if the configuration is invalid.";
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::audit::record::{By, Command, Event, Record, Rule};
 use crate::audit::text::{escape, unescape};
 
-use super::judge::{Cause, Doubt, Verdict};
+use super::judge::{Cause, Doubt, Entry, Verdict};
 
 /// A command, what was said of it, and what is said now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,25 +38,22 @@ pub(super) struct Place<'a> {
 }
 
 impl Change {
-    pub(super) fn of(
-        place: Place<'_>,
-        record: &Record<'_>,
-        time: Timestamp,
-        becomes: &Result<Verdict, Doubt>,
-    ) -> Self {
+    pub(super) fn of(place: Place<'_>, entry: &Entry<'_>, becomes: &Result<Verdict, Doubt>) -> Self {
+        let Entry { record, time, began, .. } = entry;
         let accesses = record.command.iter().flat_map(|command| &command.accesses);
+        let paths = accesses.filter_map(|access| access.path.as_deref());
         Self {
             log: place.log.to_owned(),
             line: place.line,
-            time,
+            time: *time,
             session: record.session.as_deref().map(safe),
             user: record.user.as_deref().map(safe),
             address: record.client_address().map(|address| address.to_string()).unwrap_or_default(),
             command: command(record),
-            paths: accesses.filter_map(|access| access.path.as_deref()).take(PATHS_MAX).map(safe).collect(),
+            paths: paths.take(PATHS_MAX).map(safe).collect(),
             was: was(record),
             becomes: self::becomes(becomes),
-            question: question(record),
+            question: question(record, *began),
         }
     }
 
@@ -97,20 +94,21 @@ impl Change {
 /// How `explain` is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Explain<'a> {
-    pub(super) base: &'a Path,
+    /// The configuration, if it is not the usual one.
+    pub(super) base: Option<&'a Path>,
     pub(super) with: &'a Path,
 }
 
 impl Explain<'_> {
     /// What to type for one change.
     pub(super) fn command(&self, change: &Change) -> Option<String> {
-        let mut words = vec!["ftpsgate".to_owned(), "explain".to_owned(), "-c".to_owned()];
-        words.push(self.base.to_str()?.to_owned());
-        words.push("--with".to_owned());
-        words.push(self.with.to_str()?.to_owned());
-        words.extend(change.question.iter().flatten().cloned());
-        change.question.as_ref()?;
-        Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+        let mut words = vec!["ftpsgate", "explain"];
+        if let Some(base) = self.base {
+            words.extend(["-c", base.to_str()?]);
+        }
+        words.extend(["--with", self.with.to_str()?]);
+        words.extend(change.question.as_ref()?.iter().map(String::as_str));
+        Some(words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -175,7 +173,7 @@ pub(super) fn safe(text: &str) -> String {
 }
 
 /// The arguments with which `explain` judges the same.
-fn question(record: &Record<'_>) -> Option<Vec<String>> {
+fn question(record: &Record<'_>, began: Timestamp) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
     if let (Some(user), true) = (&record.user, record.event == Event::Command) {
@@ -185,13 +183,17 @@ fn question(record: &Record<'_>) -> Option<Vec<String>> {
     if let Some(listener) = &record.listener {
         add("--listener", typed(listener)?);
     }
-    add("--at", record.time.clone().into_owned());
+    add("--at", began.to_string());
     if record.event != Event::Command {
         words.push("CONNECT".to_owned());
         return Some(words);
     }
     if let Some(backend) = &record.backend {
         add("--backend", typed(backend)?);
+    }
+    // A connection that resumed another one cannot be asked about.
+    if record.tls.as_ref().is_some_and(|tls| tls.resumed) {
+        return None;
     }
     add(
         "--tls",
@@ -207,6 +209,9 @@ fn question(record: &Record<'_>) -> Option<Vec<String>> {
         add("--certificate", typed(&certificate.key)?);
     }
     let command = record.command.as_ref()?;
+    if command.accesses.iter().any(|access| access.unresolved) {
+        return None;
+    }
     if let Some(size) = command.size_bytes {
         add("--size", format!("{size}B"));
     }

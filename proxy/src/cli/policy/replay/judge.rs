@@ -43,6 +43,8 @@ pub(super) struct Entry<'a> {
     pub(super) record: Record<'a>,
     /// When it was over.
     pub(super) time: Timestamp,
+    /// When policy was asked: a transfer's record comes at its end.
+    pub(super) began: Timestamp,
     pub(super) finding: Finding,
 }
 
@@ -132,11 +134,18 @@ impl<'a> Judge<'a> {
         }
         let record: Record<'l> = serde_json::from_slice(line)?;
         let time: Timestamp = record.time.parse().map_err(|_| Fault::Field("time"))?;
-        let finding = self.judge(&record, time, clocks)?;
-        Ok(Entry { record, time, finding })
+        let began = match &record.transfer {
+            Some(transfer) => {
+                let duration = i64::try_from(transfer.duration_ms).unwrap_or(i64::MAX);
+                time.checked_sub(SignedDuration::from_millis(duration)).unwrap_or(time)
+            }
+            None => time,
+        };
+        let finding = self.judge(&record, began, clocks)?;
+        Ok(Entry { record, time, began, finding })
     }
 
-    fn judge(&self, record: &Record<'_>, time: Timestamp, clocks: &mut Clocks) -> Result<Finding, Fault> {
+    fn judge(&self, record: &Record<'_>, began: Timestamp, clocks: &mut Clocks) -> Result<Finding, Fault> {
         let command = match record.event {
             Event::Connect => None,
             Event::Command => Some(record.command.as_ref().ok_or(Fault::Missing("command"))?),
@@ -154,13 +163,6 @@ impl<'a> Judge<'a> {
             None if command.is_none() => true,
             None => return Ok(Finding::NotAsked),
         };
-        let started = match &record.transfer {
-            Some(transfer) => {
-                let duration = i64::try_from(transfer.duration_ms).unwrap_or(i64::MAX);
-                time.checked_sub(SignedDuration::from_millis(duration)).unwrap_or(time)
-            }
-            None => time,
-        };
         let subject = subject(record, command.is_some())?;
         let deed = Done::read(command, self.profile(record))?;
         let accesses: Vec<Access<'_>> = deed.accesses.iter().map(Access::from).collect();
@@ -170,7 +172,7 @@ impl<'a> Judge<'a> {
             subcommand: command.and_then(|command| command.subcommand.as_deref()),
             accesses: &accesses,
             size_bytes: command.and_then(|command| command.size_bytes).filter(|_| deed.is_writing()),
-            times: clocks.at(started, self.policy.zones()),
+            times: clocks.at(began, self.policy.zones()),
         };
         let is_unclear = was_allowed && command.is_some_and(|command| self.is_unclear(record, command));
         let mut judgement = if is_unclear {

@@ -59,10 +59,10 @@ impl Report<'_> {
         row(tally.denied.count, "  newly denied");
         row(tally.allowed.count, "  newly allowed");
         if tally.ended > 0 {
-            let sessions = grouped(tally.ended_sessions);
+            let causes = grouped(tally.ended_sessions);
             row(
                 tally.ended,
-                &format!("  no longer reached: their connection or login is newly denied ({sessions} times)"),
+                &format!("  no longer reached, behind newly denied connections and logins ({causes})"),
             );
         }
         row(tally.untold.count, "  cannot be told");

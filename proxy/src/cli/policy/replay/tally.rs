@@ -127,19 +127,20 @@ impl Tally {
 
     /// Counts a line.
     pub(super) fn add(&mut self, place: Place<'_>, read: Result<Entry<'_>, Fault>) {
-        let Entry { record, time, finding } = match read {
+        let entry = match read {
             Ok(entry) => entry,
             Err(fault) => return self.add_unreadable(place, &fault),
         };
+        let Entry { record, time, finding, .. } = &entry;
         self.records += 1;
         self.period = Some(match self.period {
-            None => (time, time),
-            Some((first, last)) => (first.min(time), last.max(time)),
+            None => (*time, *time),
+            Some((first, last)) => (first.min(*time), last.max(*time)),
         });
         match record.event {
             // An id that comes again is another session's, say of the process that followed.
             Event::Connect | Event::Disconnect => {
-                if let Some(session) = self.session(&record) {
+                if let Some(session) = self.session(record) {
                     self.over.remove(&session);
                 }
             }
@@ -150,11 +151,12 @@ impl Tally {
             Finding::NotAsked => self.not_asked += 1,
             Finding::ByGateway => self.by_gateway += 1,
             Finding::ByLimit => self.by_limit += 1,
-            Finding::Judged(judgement) => self.add_judged(place, &record, time, &judgement),
+            Finding::Judged(judgement) => self.add_judged(place, &entry, judgement),
         }
     }
 
-    fn add_judged(&mut self, place: Place<'_>, record: &Record<'_>, time: Timestamp, judgement: &Judgement) {
+    fn add_judged(&mut self, place: Place<'_>, entry: &Entry<'_>, judgement: &Judgement) {
+        let record = &entry.record;
         self.judged += 1;
         let session = self.session(record);
         if let Some((key, end)) = session.and_then(|key| Some((key, *self.over.get(&key)?))) {
@@ -175,16 +177,16 @@ impl Tally {
             Err(doubt) => {
                 *self.untold_by_doubt.entry(*doubt).or_default() += 1;
                 self.user(record).untold += 1;
-                self.untold.add(self.first_max, place, record, time, &judgement.becomes);
+                self.untold.add(self.first_max, place, entry, &judgement.becomes);
             }
             Ok(Verdict { is_allowed, .. }) if *is_allowed == judgement.was_allowed => self.unchanged += 1,
             Ok(Verdict { is_allowed: true, .. }) => {
                 self.user(record).allowed += 1;
-                self.allowed.add(self.first_max, place, record, time, &judgement.becomes);
+                self.allowed.add(self.first_max, place, entry, &judgement.becomes);
             }
             Ok(Verdict { is_allowed: false, .. }) => {
                 self.user(record).denied += 1;
-                self.denied.add(self.first_max, place, record, time, &judgement.becomes);
+                self.denied.add(self.first_max, place, entry, &judgement.becomes);
                 if let Some(end) = end(record) {
                     self.end(session, end);
                 }
@@ -228,14 +230,13 @@ impl Changes {
         &mut self,
         first_max: usize,
         place: Place<'_>,
-        record: &Record<'_>,
-        time: Timestamp,
+        entry: &Entry<'_>,
         judged: &Result<Verdict, Doubt>,
     ) {
         self.count += 1;
-        *self.causes.of((clipped(was(record)), becomes(judged))) += 1;
+        *self.causes.of((clipped(was(&entry.record)), becomes(judged))) += 1;
         if self.first.len() < first_max {
-            self.first.push(Change::of(place, record, time, judged));
+            self.first.push(Change::of(place, entry, judged));
         }
     }
 }

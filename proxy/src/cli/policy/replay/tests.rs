@@ -3,10 +3,11 @@
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, question};
 use crate::config::MINIMAL;
 
 use super::super::PolicyCommand;
+use super::change::Change;
 use super::*;
 
 /// What is said of some records by some rules; the listener is `ftps`, the backend `legacy`.
@@ -27,12 +28,33 @@ fn replayed_with(rules: &str, records: &[Value], options: &str) -> Value {
     let tally = replay(&args, &judge).unwrap();
     let report = Report {
         tally: &tally,
-        explain: Explain { base: Path::new("gate.toml"), with: Path::new("new.toml") },
+        explain: Explain { base: Some(Path::new("gate.toml")), with: Path::new("new.toml") },
         rows_max: args.top as usize,
         enforces_observed: args.enforce_observed,
     };
-    let _ = report.render();
+    assert!(!report.render().is_empty());
+    if !args.enforce_observed {
+        tally
+            .denied
+            .first
+            .iter()
+            .for_each(|change| assert!(!explained(&loaded.config, change), "{change:?}"));
+        tally
+            .allowed
+            .first
+            .iter()
+            .for_each(|change| assert!(explained(&loaded.config, change), "{change:?}"));
+    }
     report.to_json()
+}
+
+/// What `explain` says when it is asked as is proposed; where nothing is proposed, what was found.
+fn explained(config: &Config, change: &Change) -> bool {
+    let Some(words) = &change.question else { return change.becomes.starts_with("allowed") };
+    let words = ["ftpsgate", "explain"].into_iter().chain(words.iter().map(String::as_str));
+    let Command::Explain(args) = Cli::try_parse_from(words).unwrap().command else { panic!("another verb") };
+    let question = args.into_question().unwrap();
+    question::ask(config, &question).unwrap_or_else(|error| panic!("{error}: {change:?}")).is_allowed()
 }
 
 fn replayed(rules: &str, records: &[Value]) -> Value {
@@ -88,6 +110,8 @@ fn counts(report: &Value) -> [u64; 4] {
     ]
 }
 
+const KEY: &str = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+
 const UNCHANGED: [u64; 4] = [1, 0, 0, 0];
 const DENIED: [u64; 4] = [0, 1, 0, 0];
 const ALLOWED: [u64; 4] = [0, 0, 1, 0];
@@ -95,8 +119,7 @@ const UNTOLD: [u64; 4] = [0, 0, 0, 1];
 
 #[test]
 fn each_matcher_is_asked_with_what_the_record_says() {
-    let certificate =
-        json!({ "subject": "CN=acme-7,O=Acme", "names": ["ftp.acme.example"], "key": "sha256/x" });
+    let certificate = json!({ "subject": "CN=acme-7,O=Acme", "names": ["ftp.acme.example"], "key": KEY });
     let mut shown = download("/in/a");
     shown["certificate"] = certificate;
     let chmod = with(
@@ -272,7 +295,7 @@ fn a_change_is_shown_with_its_cause_and_the_question_to_ask() {
     assert_eq!(
         first["explain"],
         "ftpsgate explain -c gate.toml --with new.toml --user anna --from 10.0.0.7 --listener ftps \
-         --at 2026-11-20T12:00:00.000000Z --backend legacy --tls 1.3 --directory /in 'RETR it'\\''s.csv'"
+         --at 2026-11-20T12:00:00Z --backend legacy --tls 1.3 --directory /in 'RETR it'\\''s.csv'"
     );
     assert_eq!(report["newly_allowed"]["rules"][0]["count"], 1);
 }
