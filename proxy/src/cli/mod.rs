@@ -91,6 +91,7 @@ Examples:
   ftpsgate check -c ftpsgate.toml              all errors of a configuration at once
   ftpsgate run -c ftpsgate.toml                run it
   ftpsgate explain --user anna --from 10.0.0.7 \"STOR /in/a.csv\"
+  ftpsgate policy replay audit.jsonl --with new.toml
   ftpsgate ca root > ftpsgate-ca.pem           what clients must trust, and how
 
 Exit codes:

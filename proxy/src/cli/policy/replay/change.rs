@@ -39,7 +39,7 @@ pub(super) struct Place<'a> {
 
 impl Change {
     pub(super) fn of(place: Place<'_>, entry: &Entry<'_>, becomes: &Result<Verdict, Doubt>) -> Self {
-        let Entry { record, time, began, .. } = entry;
+        let Entry { record, time, began, is_at_home, finding: _ } = entry;
         let accesses = record.command.iter().flat_map(|command| &command.accesses);
         let paths = accesses.filter_map(|access| access.path.as_deref());
         Self {
@@ -53,7 +53,7 @@ impl Change {
             paths: paths.take(PATHS_MAX).map(safe).collect(),
             was: was(record),
             becomes: self::becomes(becomes),
-            question: question(record, *began),
+            question: is_at_home.then(|| question(record, *began)).flatten(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! something that no record tells, there is none.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use ftpsgate_ftp::codec::Command as Line;
@@ -25,6 +25,7 @@ use crate::config::{Choice, Config, local_times};
 pub(super) struct Judge<'a> {
     policy: &'a Policy,
     profiles: HashMap<&'a str, PathProfile>,
+    listeners: HashSet<&'a str>,
     needs_paths: bool,
     /// Whether it matters if an upload replaces a file.
     tells_overwrites: bool,
@@ -45,6 +46,8 @@ pub(super) struct Entry<'a> {
     pub(super) time: Timestamp,
     /// When policy was asked: a transfer's record comes at its end.
     pub(super) began: Timestamp,
+    /// Whether the configuration has such a listener and backend.
+    pub(super) is_at_home: bool,
     pub(super) finding: Finding,
 }
 
@@ -122,6 +125,7 @@ impl<'a> Judge<'a> {
         Self {
             policy,
             profiles: config.backends.iter().map(|one| (one.name.as_str(), one.paths)).collect(),
+            listeners: config.listeners.iter().map(|one| one.name.as_str()).collect(),
             needs_paths: needs_paths(policy),
             tells_overwrites: policy.distinguishes(Operation::Upload, Operation::Overwrite),
         }
@@ -142,7 +146,9 @@ impl<'a> Judge<'a> {
             None => time,
         };
         let finding = self.judge(&record, began, clocks)?;
-        Ok(Entry { record, time, began, finding })
+        let is_at_home = record.listener.as_deref().is_none_or(|name| self.listeners.contains(name))
+            && record.backend.as_deref().is_none_or(|name| self.profiles.contains_key(name));
+        Ok(Entry { record, time, began, is_at_home, finding })
     }
 
     fn judge(&self, record: &Record<'_>, began: Timestamp, clocks: &mut Clocks) -> Result<Finding, Fault> {

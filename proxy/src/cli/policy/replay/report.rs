@@ -82,7 +82,7 @@ impl Report<'_> {
     }
 
     /// What is said besides, if there is any of it.
-    fn notes(&self) -> [(u64, &'static str); 7] {
+    fn notes(&self) -> [(u64, &'static str); 8] {
         let tally = self.tally;
         let observed = if self.enforces_observed { 0 } else { tally.observed_denials };
         [
@@ -91,6 +91,10 @@ impl Report<'_> {
             (tally.not_asked, "commands about which policy is not asked"),
             (tally.other_events, "records of other events"),
             (tally.unreadable, "lines that are no records"),
+            (
+                tally.strangers,
+                "came by a listener or to a backend that the configuration does not have: is it the right one?",
+            ),
             (observed, "would be denied by what is under observation (--enforce-observed counts it)"),
             (
                 tally.new_files,
@@ -172,6 +176,7 @@ impl Report<'_> {
             "not_reached": { "count": tally.ended, "logins_denied": tally.ended_sessions },
             "observed_denials": tally.observed_denials,
             "judged_as_new_files": tally.new_files,
+            "by_unknown_names": tally.strangers,
             "by_gateway": tally.by_gateway,
             "by_limit": tally.by_limit,
             "not_asked": tally.not_asked,

@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub(super) ended_sessions: u64,
     pub(super) observed_denials: u64,
     pub(super) new_files: u64,
+    /// Judged, though the configuration has no such listener or backend.
+    pub(super) strangers: u64,
     pub(super) users: Counts<String, OfUser>,
     pub(super) unreadable: u64,
     pub(super) first_unreadable: Vec<Unreadable>,
@@ -158,6 +160,7 @@ impl Tally {
     fn add_judged(&mut self, place: Place<'_>, entry: &Entry<'_>, judgement: &Judgement) {
         let record = &entry.record;
         self.judged += 1;
+        self.strangers += u64::from(!entry.is_at_home);
         let session = self.session(record);
         if let Some((key, end)) = session.and_then(|key| Some((key, *self.over.get(&key)?))) {
             let is_let_in = judgement.becomes.as_ref().is_ok_and(|verdict| verdict.is_allowed);

@@ -348,6 +348,18 @@ fn what_policy_did_not_decide_is_counted_apart() {
 }
 
 #[test]
+fn a_configuration_that_is_not_of_these_gateways_is_pointed_out() {
+    let records = [
+        with(download("/a"), "listener", "lan".into()),
+        with(download("/a"), "backend", "b".into()),
+        download("/a"),
+    ];
+    let report = replayed(&rule("operations = ['download']", "deny"), &records);
+    assert_eq!((counts(&report), &report["by_unknown_names"]), ([0, 3, 0, 0], &json!(2)));
+    assert_eq!(report["newly_denied"]["first"][0]["explain"], Value::Null);
+}
+
+#[test]
 fn tables_and_first_changes_are_as_long_as_asked_for() {
     let records: Vec<Value> =
         (0..30).map(|n| with(download("/a"), "user", format!("u{}", n % 5).into())).collect();
