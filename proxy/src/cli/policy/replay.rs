@@ -2,6 +2,7 @@
 
 mod blocks;
 mod change;
+mod deed;
 mod judge;
 mod report;
 mod tally;
@@ -24,7 +25,8 @@ use super::super::output::{print, print_json, say};
 use super::super::{CliError, ConfigFile, DEFAULT_CONFIG_FILE, Exit};
 use blocks::{Block, Blocks, parts};
 use change::{Explain, Place};
-use judge::{Clocks, Entry, Fault, Judge};
+use deed::Fault;
+use judge::{Clocks, Entry, Judge};
 use report::{Report, grouped};
 use tally::Tally;
 

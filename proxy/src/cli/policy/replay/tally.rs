@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::audit::record::{Event, Record};
 
 use super::change::{Change, Place, becomes, safe, was};
-use super::judge::{Doubt, Entry, Fault, Finding, Judgement, Verdict};
+use super::deed::Fault;
+use super::judge::{Doubt, Entry, Finding, Judgement, Verdict};
 
 /// What was counted.
 #[derive(Debug, Default)]

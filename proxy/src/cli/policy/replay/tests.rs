@@ -391,7 +391,7 @@ fn lines_that_are_no_records_are_counted_and_harm_nothing() {
         &odd("tls/version", "9".into()),
         &odd("command/accesses/0/operation", "fly".into()),
         &odd("event", "\u{1b}[2J".into()),
-        &format!("\"{}\"", "x".repeat(judge::LINE_BYTES_MAX)),
+        &format!("\"{}\"", "x".repeat(deed::LINE_BYTES_MAX)),
         &"x".repeat(BLOCK_BYTES + 5),
     ] {
         log.extend_from_slice(line.as_bytes());
