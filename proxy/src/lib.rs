@@ -16,6 +16,7 @@ pub mod inherited;
 pub mod listener;
 pub mod logging;
 pub mod proxy_protocol;
+pub mod question;
 pub mod server;
 pub mod service;
 pub mod socket;

@@ -11,9 +11,10 @@ use crate::config::{
     parse_certificate, parse_command, parse_local_time, parse_size,
 };
 use crate::logging::color_on_stderr;
+use crate::question;
 
 use super::output::{print, print_json, say};
-use super::{CliError, ConfigFile, Exit, question};
+use super::{CliError, ConfigFile, Exit};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -34,6 +35,9 @@ pub struct ExplainArgs {
     /// The name that the client asks for in its TLS handshake; routes look at it
     #[arg(long, value_name = "NAME")]
     pub sni: Option<String>,
+    /// The name that the client gives with HOST, before USER; routes look at it
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
     /// The backend's name; without: where the routes lead
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
@@ -55,6 +59,9 @@ pub struct ExplainArgs {
     /// The file that is uploaded is there already
     #[arg(long)]
     pub exists: bool,
+    /// What is renamed or copied is a directory
+    #[arg(long)]
+    pub is_directory: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -102,12 +109,14 @@ impl ExplainArgs {
             listener: self.listener,
             backend: self.backend,
             sni: self.sni,
+            host: self.host,
             tls: self.tls.map(|AskedTls(version)| version),
             certificates: self.certificates,
             at: self.at,
             directory: self.directory,
             size_bytes: self.size,
             exists: self.exists,
+            is_directory: self.is_directory,
             before: before
                 .ok_or_else(|| CliError::Question("CONNECT comes before every command".to_owned()))?,
             command,
