@@ -424,6 +424,11 @@ impl Answer {
         self.reply.as_ref().map(|(code, text)| (*code, text.as_str()))
     }
 
+    /// The command before it, or the stage, that is refused, so that it does not come to the one that was asked about.
+    pub fn stopped_at(&self) -> Option<&str> {
+        self.stopped_at.as_deref()
+    }
+
     /// Who asks, as policy knows it.
     pub fn subject(&self) -> &Subject {
         &self.subject

@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_ftp::codec::{Command, Reply, Verb};
+use ftpsgate_ftp::codec::{Command, FeatureSet, Reply, Verb};
 use ftpsgate_ftp::session::{
     Action, Client, ControlTls, Destination, Direction, Fact, Now, RelayEnd, RelayReport, Session, Settings,
     Standing, UpstreamInfo,
 };
 
-use super::server::{Asked, ImaginedServer, is_servers};
+use super::server::{Asked, ImaginedServer, features, is_servers};
 
 /// The session and both its ends.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Rehearsal {
         size_bytes: u64,
     ) -> (Self, Exchange) {
         let now = Now { monotonic: Duration::ZERO, wall: moment };
-        let peer = Client { address: client, features: Arc::default() };
+        let peer = Client { address: client, features: Arc::new(FeatureSet::parse(&features())) };
         let session = Session::new(Arc::new(settings), peer, now);
         let mut rehearsal = Self {
             session,
@@ -102,7 +102,7 @@ impl Rehearsal {
     pub(super) fn standing(&self) -> Standing {
         let mut standing = self.session.standing();
         // Where paths do not count, nobody keeps account of the directory but the server.
-        standing.directory.get_or_insert_with(|| self.server.directory().clone());
+        standing.directory = standing.directory.or_else(|| self.server.directory());
         standing
     }
 

@@ -9,7 +9,8 @@ use ftpsgate_policies::{CanonicalPath, PathProfile};
 /// The server.
 #[derive(Debug)]
 pub(super) struct ImaginedServer {
-    directory: CanonicalPath,
+    /// Whatever the client's words made of it.
+    directory: Vec<u8>,
     /// The file that is written is there already.
     exists: bool,
     /// What is renamed or copied is a directory.
@@ -38,7 +39,7 @@ impl ImaginedServer {
         exists: bool,
         is_directory: bool,
     ) -> Self {
-        Self { directory, exists, is_directory, command: None, asked: Asked::default() }
+        Self { directory: directory.as_bytes().to_vec(), exists, is_directory, command: None, asked: Asked::default() }
     }
 
     /// The client says this next.
@@ -52,9 +53,9 @@ impl ImaginedServer {
         self.asked
     }
 
-    /// Where its session is.
-    pub(super) fn directory(&self) -> &CanonicalPath {
-        &self.directory
+    /// Where its session is, if that can be told.
+    pub(super) fn directory(&self) -> Option<CanonicalPath> {
+        CanonicalPath::resolve(PathProfile::Unix, None, &self.directory).ok()
     }
 
     /// Its first reply to a command.
@@ -63,19 +64,22 @@ impl ImaginedServer {
         match command.verb() {
             Verb::Cwd => {
                 self.asked.directory = true;
-                let words = command.argument_or_empty();
-                if let Ok(path) = CanonicalPath::resolve(PathProfile::Unix, Some(&self.directory), words) {
-                    self.directory = path;
-                }
+                self.directory = moved(&self.directory, command.argument_or_empty());
                 answer(250)
             }
             Verb::Cdup => {
-                self.directory = self.directory.parent();
+                self.directory = moved(&self.directory, b"..");
                 answer(250)
             }
             Verb::Pwd => {
-                let path = self.directory.as_str().replace('"', "\"\"");
-                Reply::new(257, format!("\"{path}\" {SERVERS_ANSWER}"))
+                let mut text = vec![b'"'];
+                for &byte in &self.directory {
+                    text.push(byte);
+                    text.extend((byte == b'"').then_some(b'"'));
+                }
+                text.extend_from_slice(b"\" ");
+                text.extend_from_slice(SERVERS_ANSWER.as_bytes());
+                Reply::new(257, text)
             }
             Verb::Mlst if is_own(Verb::Mlst) => self.tell_facts(command),
             Verb::Retr | Verb::List | Verb::Nlst | Verb::Mlsd | Verb::Stor | Verb::Appe => answer(150),
@@ -91,7 +95,7 @@ impl ImaginedServer {
             Verb::Mkd => answer(257),
             Verb::Size | Verb::Mdtm => answer(213),
             Verb::Quit => answer(221),
-            Verb::Feat => Reply::new(211, SERVERS_ANSWER),
+            Verb::Feat => features(),
             Verb::Syst => answer(215),
             Verb::Help => answer(214),
             Verb::Rnto | Verb::Dele | Verb::Rmd | Verb::Rmda | Verb::Mlst => answer(250),
@@ -166,12 +170,31 @@ impl ImaginedServer {
                 let words = command.argument_or_empty();
                 let target = words.iter().position(|&byte| byte == b' ').map(|space| &words[space + 1..]);
                 let resolve =
-                    |words| CanonicalPath::resolve(PathProfile::Unix, Some(&self.directory), words).ok();
+                    |words| CanonicalPath::resolve(PathProfile::Unix, self.directory().as_ref(), words).ok();
                 target.and_then(resolve).is_some_and(|target| target.as_bytes() == path)
             }
             (_other, _) => false,
         }
     }
+}
+
+/// Where words lead from a directory.
+fn moved(directory: &[u8], words: &[u8]) -> Vec<u8> {
+    let from = if words.starts_with(b"/") { b"" } else { directory };
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in from.split(|&byte| byte == b'/').chain(words.split(|&byte| byte == b'/')) {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    [b"/", names.join(&b'/').as_slice()].concat()
+}
+
+/// What it says to FEAT.
+pub(super) fn features() -> Reply {
+    Reply::multiline(211, "Features:", [" UTF8", " SIZE", " MDTM", " MLST type*;", " REST STREAM"], "End")
 }
 
 /// Whether a reply that the client got was the server's.
