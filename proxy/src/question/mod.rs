@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use ftpsgate_certs::Store;
 use ftpsgate_ftp::codec::{Command, Reply, Verb};
 use ftpsgate_ftp::session::{ControlTls, Fact, Settings, Standing};
-use ftpsgate_policies::request::{TlsVersion, Certificate};
+use ftpsgate_policies::request::{Certificate, TlsVersion};
 use ftpsgate_policies::rule::Action;
 use ftpsgate_policies::{CanonicalPath, PathError, PathProfile, RuleRef, Subject};
 
@@ -172,9 +172,13 @@ impl Asking<'_> {
             subject: standing.subject.clone(),
             server_user,
             server,
-            directory: standing.subject.user.is_some().then_some(standing.directory.as_ref()).flatten().map(
-                |directory| directory.as_str().to_owned(),
-            ),
+            directory: standing
+                .subject
+                .user
+                .is_some()
+                .then_some(standing.directory.as_ref())
+                .flatten()
+                .map(|directory| directory.as_str().to_owned()),
             refused_before: outcome.refused_before,
             stopped_at: (!outcome.is_asked_for)
                 .then(|| outcome.command.as_ref().map_or_else(|| "CONNECT".to_owned(), line)),
@@ -335,7 +339,8 @@ impl Asking<'_> {
             return Some("this listener does not speak that version of TLS");
         }
         let demands = profile.client_certificates == ClientCertificates::Require;
-        (demands && self.certificate().is_none()).then_some("this listener demands a certificate of the client")
+        (demands && self.certificate().is_none())
+            .then_some("this listener demands a certificate of the client")
     }
 
     fn without_handshake(&self, why: &'static str, settings: &Settings) -> Answer {
@@ -364,9 +369,8 @@ impl Asking<'_> {
 
     fn directory(&self) -> Result<CanonicalPath, String> {
         let words = self.question.directory.as_bytes();
-        CanonicalPath::resolve(PathProfile::Unix, Some(&CanonicalPath::root()), words).map_err(
-            |error: PathError| format!("the directory `{}`: {error}", self.question.directory),
-        )
+        CanonicalPath::resolve(PathProfile::Unix, Some(&CanonicalPath::root()), words)
+            .map_err(|error: PathError| format!("the directory `{}`: {error}", self.question.directory))
     }
 
     /// The name that policy knows: without the server that it may ask for.

@@ -100,9 +100,8 @@ pub(super) fn judge(case: &Case<'_>) -> Verdict {
     let is_other = |other: &Explanation| {
         other.is_allowed != explanation.is_allowed || deciding(other) != deciding(&explanation)
     };
-    let otherwise = mirrored
-        .filter(is_other)
-        .map(|other| if other.is_allowed { Action::Allow } else { Action::Deny });
+    let otherwise =
+        mirrored.filter(is_other).map(|other| if other.is_allowed { Action::Allow } else { Action::Deny });
     let judged = case.judged(candidate, explanation, None, otherwise);
     Verdict { cause, judged: Some(judged) }
 }
@@ -151,9 +150,7 @@ impl Case<'_> {
             }
             // The gateway's own refusals have other codes than the default's.
             Some(Refusal { rule: None, code }) => {
-                !explanation.is_allowed
-                    && deciding(explanation).is_none()
-                    && matches!(code, 550 | 552 | 553)
+                !explanation.is_allowed && deciding(explanation).is_none() && matches!(code, 550 | 552 | 553)
             }
         }
     }
@@ -166,14 +163,17 @@ impl Case<'_> {
                 let judged = self.judged(candidate, self.explain(candidate), Some(below.clone()), None);
                 Verdict { cause: Cause::Below(below.0), judged: Some(judged) }
             }
-            (Some(Refusal { rule: Some(rule), .. }), _, _) => Verdict { cause: Cause::Rule(rule), judged: None },
-            (Some(Refusal { rule: None, .. }) | None, _, _) => Verdict { cause: Cause::Gateway, judged: None },
+            (Some(Refusal { rule: Some(rule), .. }), _, _) => {
+                Verdict { cause: Cause::Rule(rule), judged: None }
+            }
+            (Some(Refusal { rule: None, .. }) | None, _, _) => {
+                Verdict { cause: Cause::Gateway, judged: None }
+            }
         }
     }
 
     fn deed(&self) -> Option<Deed> {
-        let context =
-            Context { held: self.standing.held.as_ref(), is_restarted: self.standing.is_restarted };
+        let context = Context { held: self.standing.held.as_ref(), is_restarted: self.standing.is_restarted };
         self.command.map(|command| Deed::of(command, context))
     }
 
@@ -199,7 +199,8 @@ impl Case<'_> {
         let counted = self.question.size_bytes.filter(|_| writes);
         let may_replace = deed.objects.iter().any(|object| object.may_replace);
         let mut candidates = Vec::new();
-        for size_bytes in [announced, counted] {
+        // Without a size of its own an upload is judged by what was announced, with one by both.
+        for size_bytes in [counted.or(announced), announced] {
             for replaces in [self.question.exists, !self.question.exists] {
                 if replaces && !may_replace {
                     continue;
@@ -407,8 +408,11 @@ fn shown_certificate(subject: &Subject) -> String {
         None => "no certificate".to_owned(),
         Some(certificate) => {
             let names = certificate.names.iter().map(|name| format!("san:{name}"));
-            let parts: Vec<String> =
-                [certificate.subject.clone()].into_iter().chain(names).chain([certificate.key.clone()]).collect();
+            let parts: Vec<String> = [certificate.subject.clone()]
+                .into_iter()
+                .chain(names)
+                .chain([certificate.key.clone()])
+                .collect();
             parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
         }
     }

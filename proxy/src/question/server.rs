@@ -34,12 +34,14 @@ pub(super) struct Asked {
 }
 
 impl ImaginedServer {
-    pub(super) fn new(
-            directory: CanonicalPath,
-        exists: bool,
-        is_directory: bool,
-    ) -> Self {
-        Self { directory: directory.as_bytes().to_vec(), exists, is_directory, command: None, asked: Asked::default() }
+    pub(super) fn new(directory: CanonicalPath, exists: bool, is_directory: bool) -> Self {
+        Self {
+            directory: directory.as_bytes().to_vec(),
+            exists,
+            is_directory,
+            command: None,
+            asked: Asked::default(),
+        }
     }
 
     /// The client says this next.

@@ -20,11 +20,7 @@ impl Answer {
             lines.push(format!("  it does not come to that: {command} is refused"));
         }
         lines.push(format!("  {}", self.said_cause()));
-        match &self.reply {
-            Some((code, text)) => lines.push(format!("  the client is told: {code} {text}")),
-            None if self.is_allowed => lines.push("  the client is told what the server answers".to_owned()),
-            None => lines.push("  the connection is closed".to_owned()),
-        }
+        lines.push(format!("  {}", self.said_reply()));
         lines.push(format!("  asked by {}", self.said_subject()));
         for (command, reply) in &self.refused_before {
             lines.push(format!("  before it, {command} is refused: {reply}"));
@@ -43,6 +39,14 @@ impl Answer {
         text
     }
 
+    fn said_reply(&self) -> String {
+        match &self.reply {
+            Some((code, text)) => format!("reply: {code} {text}"),
+            None if self.is_allowed => "reply: the server's".to_owned(),
+            None => "reply: none; the connection is closed".to_owned(),
+        }
+    }
+
     fn said_cause(&self) -> String {
         let word = word_of(self.action(), "allowed", "denied");
         let only_access = self.judged.as_ref().and_then(|judged| judged.accesses.first());
@@ -54,12 +58,7 @@ impl Answer {
                 format!("denied, for not all that {path} could hold may be touched")
             }
             (Cause::Gateway, _) if self.is_allowed => "policy is not asked about this".to_owned(),
-            (Cause::Gateway, _) => match &self.reply {
-                Some((code, text)) => {
-                    format!("whatever policy says: the gateway tells this to everybody: {code} {text}")
-                }
-                None => "whatever policy says".to_owned(),
-            },
+            (Cause::Gateway, _) => "not by policy, but by the gateway itself".to_owned(),
             (Cause::Handshake(why), _) => format!("the TLS handshake fails: {why}"),
         }
     }

@@ -214,7 +214,14 @@ impl ListenerOptions {
 
     fn new(name: &str, mode: &'static str) -> Self {
         let bind = "127.0.0.1:0".to_owned();
-        Self { name: name.to_owned(), mode, bind, keys: String::new(), data_ports: 10, passive: String::new() }
+        Self {
+            name: name.to_owned(),
+            mode,
+            bind,
+            keys: String::new(),
+            data_ports: 10,
+            passive: String::new(),
+        }
     }
 }
 

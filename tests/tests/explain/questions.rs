@@ -75,8 +75,8 @@ fn before() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn command() -> impl Strategy<Value = String> {
-    let with_path = (select(WITH_PATH.to_vec()), path())
-        .prop_map(|(template, path)| template.replace("{}", path));
+    let with_path =
+        (select(WITH_PATH.to_vec()), path()).prop_map(|(template, path)| template.replace("{}", path));
     let bare = select(BARE.to_vec()).prop_map(str::to_owned);
     prop_oneof![4 => with_path, 1 => bare]
 }
@@ -133,12 +133,58 @@ const WITH_PATH: [&str; 44] = [
 ];
 
 const BARE: [&str; 52] = [
-    "CDUP", "LIST", "NLST -R", "MLSD", "MLST", "STAT", "PWD", "XPWD", "NOOP", "SYST", "FEAT", "HELP", "HELP STOR",
-    "TYPE I", "TYPE E", "TYPE A", "MODE Z", "MODE S", "STRU R", "STRU F", "OPTS UTF8 ON", "OPTS FOO", "REST 10",
-    "REST x", "REST 0", "ALLO 100", "ALLO 99999", "ALLO x", "PASV", "EPSV", "EPSV 2", "EPSV ALL",
-    "PORT 127,0,0,1,200,1", "PORT 10,0,0,1,200,1", "EPRT |1|127.0.0.2|50000|", "REIN", "ACCT x", "SMNT /", "QUIT",
-    "ABOR", "PBSZ 0", "PROT C", "AUTH TLS", "HOST acme.example.com", "LANG en", "USER anna", "PASS x", "CCC",
-    "SITE EXEC ls", "SITE HELP", "CLNT x", "STOU x",
+    "CDUP",
+    "LIST",
+    "NLST -R",
+    "MLSD",
+    "MLST",
+    "STAT",
+    "PWD",
+    "XPWD",
+    "NOOP",
+    "SYST",
+    "FEAT",
+    "HELP",
+    "HELP STOR",
+    "TYPE I",
+    "TYPE E",
+    "TYPE A",
+    "MODE Z",
+    "MODE S",
+    "STRU R",
+    "STRU F",
+    "OPTS UTF8 ON",
+    "OPTS FOO",
+    "REST 10",
+    "REST x",
+    "REST 0",
+    "ALLO 100",
+    "ALLO 99999",
+    "ALLO x",
+    "PASV",
+    "EPSV",
+    "EPSV 2",
+    "EPSV ALL",
+    "PORT 127,0,0,1,200,1",
+    "PORT 10,0,0,1,200,1",
+    "EPRT |1|127.0.0.2|50000|",
+    "REIN",
+    "ACCT x",
+    "SMNT /",
+    "QUIT",
+    "ABOR",
+    "PBSZ 0",
+    "PROT C",
+    "AUTH TLS",
+    "HOST acme.example.com",
+    "LANG en",
+    "USER anna",
+    "PASS x",
+    "CCC",
+    "SITE EXEC ls",
+    "SITE HELP",
+    "CLNT x",
+    "STOU x",
 ];
 
 const PATHS: [&str; 34] = [

@@ -133,8 +133,20 @@ const OPERATIONS: [&str; 14] = [
 ];
 
 const COMMANDS: [&str; 14] = [
-    "STOR", "RETR", "CWD", "NOOP", "TYPE", "EPSV", "PWD", "SITE", "SITE CHMOD", "OPTS UTF8", "REST", "ALLO",
-    "FEAT", "RNFR",
+    "STOR",
+    "RETR",
+    "CWD",
+    "NOOP",
+    "TYPE",
+    "EPSV",
+    "PWD",
+    "SITE",
+    "SITE CHMOD",
+    "OPTS UTF8",
+    "REST",
+    "ALLO",
+    "FEAT",
+    "RNFR",
 ];
 
 const PATHS: [&str; 14] = [

@@ -185,13 +185,15 @@ fn options(
     authority: &Authority,
 ) -> GatewayOptions {
     let hosts = format!("backend = \"legacy\"\nuser_at_host = [\"127.0.0.1:{}\"]", server.address().port());
-    let tls = format!("[tls.asking]\nclient_certificates = \"request\"\nclient_ca = {:?}\n", authority.root_file());
+    let tls =
+        format!("[tls.asking]\nclient_certificates = \"request\"\nclient_ca = {:?}\n", authority.root_file());
     GatewayOptions::new(server.address())
         .listener(many(ListenerOptions::plain("plain")).keys("backend = \"legacy\""))
         .listener(many(ListenerOptions::explicit("explicit")).keys("backend = \"legacy\""))
         .listener(many(ListenerOptions::implicit("implicit")).keys("backend = \"second\""))
         .listener(
-            many(ListenerOptions::explicit("open")).keys("require_tls = \"no\"\ntls = \"asking\"\nbackend = \"legacy\""),
+            many(ListenerOptions::explicit("open"))
+                .keys("require_tls = \"no\"\ntls = \"asking\"\nbackend = \"legacy\""),
         )
         .listener(many(ListenerOptions::plain("at")).keys(&hosts))
         .another_backend("second", second.address(), &format!("paths = \"{}\"", scenario.second_paths))

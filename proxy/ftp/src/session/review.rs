@@ -117,7 +117,9 @@ impl Session {
     fn judge_connection_again(&self, now: Now) -> Result<(), Refusal> {
         match self.judge_connection(now) {
             Ok(_) => Ok(()),
-            Err(denial) => Err(Refusal { denial, reply: answers::closing("Not allowed by policy"), is_too_large: false }),
+            Err(denial) => {
+                Err(Refusal { denial, reply: answers::closing("Not allowed by policy"), is_too_large: false })
+            }
         }
     }
 

@@ -69,7 +69,11 @@ fn a_test_that_fails_is_shown_with_the_explanation() {
     assert_eq!(first.0, Some((16, 1)));
     assert_eq!(first.1, "this test expects allow, and policy says deny");
     assert!(first.2.contains("upload"), "{}", first.2);
-    assert!(first.2.contains("rule `reports` (gate.toml:11): operations = [\"download\"]; here it is upload"), "{}", first.2);
+    assert!(
+        first.2.contains("rule `reports` (gate.toml:11): operations = [\"download\"]; here it is upload"),
+        "{}",
+        first.2
+    );
     assert_eq!(second.1, "this test expects allow by rule `default`, and policy says allow");
     assert!(second.2.contains("allowed by rule `reports` (gate.toml:11)"), "{}", second.2);
 }

@@ -137,7 +137,12 @@ pub(in super::super) static TEST: Section = Section {
             "When.",
         ),
         key("directory", Kind::Text, Toml("\"/\""), "The session's working directory."),
-        key("size", Kind::Size(0, 1 << 50), Absent, "How much is uploaded. What ALLO announces stands in `before`."),
+        key(
+            "size",
+            Kind::Size(0, 1 << 50),
+            Absent,
+            "How much is uploaded. What ALLO announces stands in `before`.",
+        ),
         key("exists", Kind::Boolean, Toml("false"), "Whether the file that is uploaded is there already."),
         key(
             "is_directory",
