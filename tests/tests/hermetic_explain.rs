@@ -27,13 +27,16 @@ use explain::world::{Truth, World, kind, moved};
 
 /// Policies that are tried, with so many questions each.
 const POLICIES: u32 = 75;
+/// The same in `tests/run --deep`.
+const POLICIES_DEEP: u32 = 1_500;
 const QUESTIONS: usize = 40;
 
 #[test]
 fn explain_says_what_then_happens_for_thousands_of_random_questions() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let policies =
-        number("FTPSGATE_EXPLAIN").map_or(POLICIES, |count| u32::try_from(count).unwrap_or(u32::MAX));
+    let is_deep = std::env::var_os("FTPSGATE_DEEP").is_some();
+    let usual = if is_deep { POLICIES_DEEP } else { POLICIES };
+    let policies = number("FTPSGATE_EXPLAIN").map_or(usual, |count| u32::try_from(count).unwrap_or(u32::MAX));
     let seed = number("FTPSGATE_SEED").unwrap_or_else(fresh_seed);
     println!("FTPSGATE_SEED={seed}");
     let world = World::start();

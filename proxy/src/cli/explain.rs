@@ -53,7 +53,7 @@ pub struct ExplainArgs {
     /// The session's working directory
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub directory: String,
-    /// How much the upload holds, such as 20MiB
+    /// How much is uploaded, such as 20MiB; what is announced is a command: "ALLO 1000" before "STOR a"
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size: Option<u64>,
     /// The file that is uploaded is there already
@@ -150,13 +150,17 @@ fn sentence(error: &SyntaxError) -> String {
 }
 
 const AFTER_HELP: &str = "\
-The decision goes to standard output, with the rule and where it stands, and for every rule before it what did
-not match. Nothing is dialled: what only the server knows is taken from the command line, --exists and --directory.
+The decision goes to standard output, with the rule and where it stands, the reply that the client would read, and
+for every rule before it what did not match. A session is played for it against a server that is only imagined and
+says yes to everything; nothing is dialled. What only a server knows is yours to say: --exists, --is-directory,
+--directory. What was not told and would matter is said as `assuming:`.
 
 Examples:
   ftpsgate explain --user partner-7 --from 198.51.100.9 \"STOR /in/a.csv\"
   ftpsgate explain --user anna --from 10.0.0.7 --at \"2026-11-22 03:00\" \"RETR /reports/q3.csv\"
   ftpsgate explain --user anna --from 10.0.0.7 \"RNFR /in/a\" \"RNTO /out/a\"
+  ftpsgate explain --user anna --from 10.0.0.7 \"ALLO 5000000\" \"STOR /in/a\"
+  ftpsgate explain --user anna@ftp.example.com --from 10.0.0.7 --listener any \"RETR a\"
   ftpsgate explain --from 203.0.113.9 CONNECT
 
-Exit codes: 0 if it is allowed; 4 if it is denied; 78 if the configuration is invalid.";
+Exit codes: 0 if the gateway lets it through; 4 if it is denied; 78 if the configuration is invalid.";

@@ -152,6 +152,9 @@ impl Asking<'_> {
         });
         let is_refused = outcome.exchange.is_refused();
         let reply = outcome.exchange.own_reply().map(|reply| (reply.code().value(), first_line(reply)));
+        // USER and PASS come before there is a directory.
+        let is_login = |command: &Command| matches!(command.verb(), Verb::Auth | Verb::User | Verb::Pass);
+        let is_logged_in = standing.subject.user.is_some() && !outcome.command.as_ref().is_none_or(is_login);
         let shown_user = standing.subject.user.clone();
         let server_user = destination
             .map(|destination| &destination.user)
@@ -172,13 +175,7 @@ impl Asking<'_> {
             subject: standing.subject.clone(),
             server_user,
             server,
-            directory: standing
-                .subject
-                .user
-                .is_some()
-                .then_some(standing.directory.as_ref())
-                .flatten()
-                .map(|directory| directory.as_str().to_owned()),
+            directory: standing.directory.as_ref().filter(|_| is_logged_in).map(ToString::to_string),
             refused_before: outcome.refused_before,
             stopped_at: (!outcome.is_asked_for)
                 .then(|| outcome.command.as_ref().map_or_else(|| "CONNECT".to_owned(), line)),
@@ -212,7 +209,9 @@ impl Asking<'_> {
                 outcome.command = Some(step.command);
                 return outcome;
             }
-            if is_refused {
+            let mut is_helped =
+                || step.otherwise.as_ref().is_some_and(|other| !rehearsal.say(other).is_refused());
+            if is_refused && !is_helped() {
                 let told = outcome.exchange.reply.as_ref().map(text).unwrap_or_default();
                 outcome.refused_before.push((line(&step.command), told));
             }
@@ -226,10 +225,13 @@ impl Asking<'_> {
 
     /// What a client says before the command.
     fn steps(&self, command: &Command) -> Vec<Step> {
-        let bare = |verb| Command::bare(verb);
         let with = |verb, argument: &str| Command::with(verb, argument);
-        let needed = |command: Option<Command>| command.map(|command| Step { command, is_needed: true });
-        let tried = |command: Option<Command>| command.map(|command| Step { command, is_needed: false });
+        let needed = |command: Option<Command>| {
+            command.map(|command| Step { command, otherwise: None, is_needed: true })
+        };
+        let tried = |command: Option<Command>| {
+            command.map(|command| Step { command, otherwise: None, is_needed: false })
+        };
         let is_first = matches!(command.verb(), Verb::Auth | Verb::Host) && self.question.user.is_none();
         let starts_tls = self.wants_tls() && self.listener.mode != Mode::Implicit;
         let mut steps: Vec<Option<Step>> = Vec::new();
@@ -256,7 +258,8 @@ impl Asking<'_> {
         );
         let is_prepared = self.question.before.iter().any(|command| prepares_data(command.verb()));
         if self.question.user.is_some() && moves_data && !is_prepared {
-            steps.push(tried(Some(bare(Verb::Epsv))));
+            let [command, otherwise] = [Verb::Epsv, Verb::Pasv].map(Command::bare);
+            steps.push(Some(Step { command, otherwise: Some(otherwise), is_needed: false }));
         }
         steps.into_iter().flatten().collect()
     }
@@ -386,6 +389,8 @@ impl Asking<'_> {
 /// One command before the one that was asked about.
 struct Step {
     command: Command,
+    /// What is said instead where it is refused.
+    otherwise: Option<Command>,
     /// Without it there is no session that could go on.
     is_needed: bool,
 }

@@ -21,8 +21,12 @@ pub(crate) struct World {
     home: Arc<Mutex<&'static str>>,
     server: ScriptedServer,
     second: ScriptedServer,
-    clients: RefCell<HashMap<(bool, bool, Option<&'static str>), TlsSetup>>,
+    /// By what tells one client from another.
+    clients: RefCell<HashMap<ClientKind, TlsSetup>>,
 }
+
+/// Whether it speaks TLS 1.3, whether it has a certificate, and the name that it asks for.
+type ClientKind = (bool, bool, Option<&'static str>);
 
 /// What came of one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +142,10 @@ impl World {
             let reply = client.command("EPSV");
             if reply.code == 229 {
                 data.push(self.open(asked, &reply));
+            } else if let reply = client.command("PASV")
+                && reply.code == 227
+            {
+                data.push(DataConnection::connect_from(from, reply.passive_address()));
             }
         }
         let mut reply = client.command(&asked.command);
