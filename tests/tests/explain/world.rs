@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ftpsgate_tests::authority::Authority;
@@ -18,6 +18,8 @@ use super::rules::Scenario;
 pub(crate) struct World {
     pub(crate) gateway: Gateway,
     authority: Authority,
+    /// Learned once: the log forgets its oldest lines.
+    listeners: HashMap<&'static str, SocketAddr>,
     home: Arc<Mutex<&'static str>>,
     server: ScriptedServer,
     second: ScriptedServer,
@@ -47,7 +49,9 @@ impl World {
         let authority = Authority::new();
         let scenario = Scenario { home: "/", second_paths: "unix", toml: String::new() };
         let gateway = Gateway::start(options(&scenario, &server, &second, &authority));
-        Self { gateway, authority, home, server, second, clients: RefCell::default() }
+        let names = ["plain", "explicit", "implicit", "open", "at"];
+        let listeners = names.into_iter().map(|name| (name, gateway.address(name))).collect();
+        Self { gateway, authority, listeners, home, server, second, clients: RefCell::default() }
     }
 
     /// Puts another scenario in place.
@@ -92,7 +96,7 @@ impl World {
     /// The reply that decides, the verb that it is to, as the log names it, and whether that was the command.
     fn converse(&self, asked: &Asked) -> (Option<Reply>, &'static str, bool) {
         let from: IpAddr = asked.from.parse().expect("an address");
-        let mut client = Client::connect_from(from, self.gateway.address(asked.listener));
+        let mut client = Client::connect_from(from, self.listeners[asked.listener]);
         let is_implicit = asked.listener == "implicit";
         if is_implicit && client.try_start_tls(self.tls(asked)).is_err() {
             return (None, "", false);
@@ -164,7 +168,7 @@ impl World {
 
     /// The data connection of a 229.
     fn open(&self, asked: &Asked, reply: &Reply) -> DataConnection {
-        let mut address = self.gateway.address(asked.listener);
+        let mut address = self.listeners[asked.listener];
         address.set_port(reply.extended_passive_port());
         DataConnection::connect_from(asked.from.parse().expect("an address"), address)
     }
