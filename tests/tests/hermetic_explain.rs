@@ -26,7 +26,7 @@ use explain::rules::{Scenario, scenario};
 use explain::world::{Truth, World, kind, moved};
 
 /// Policies that are tried, with so many questions each.
-const POLICIES: u32 = 75;
+const POLICIES: u32 = 60;
 /// The same in `tests/run --deep`.
 const POLICIES_DEEP: u32 = 1_500;
 const QUESTIONS: usize = 40;
