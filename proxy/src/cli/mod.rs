@@ -15,7 +15,7 @@ pub mod man;
 mod output;
 pub mod policy;
 mod probe;
-mod question;
+
 pub mod run;
 mod source;
 pub mod trust;

@@ -3,14 +3,15 @@
 mod replay;
 
 use clap::{Args, Subcommand};
+use ftpsgate_policies::RuleRef;
 use ftpsgate_policies::rule::Action;
 use serde_json::json;
 
 use crate::config::{self, Choice, Diagnostic, Diagnostics, Loaded, PolicyTest, Severity};
 use crate::logging::color_on_stderr;
+use crate::question::{self, Answer};
 
 use super::output::{print, print_json, say};
-use super::question::{self, Answer};
 use super::{CliError, ConfigFile, Exit};
 
 /// Arguments of `policy`.
@@ -91,7 +92,7 @@ pub(super) fn failures(loaded: &Loaded) -> Vec<Failure<'_>> {
 impl Failure<'_> {
     fn is_as_expected(&self) -> bool {
         self.answer.as_ref().is_ok_and(|answer| {
-            let is_rule = |wanted: &String| answer.rule().unwrap_or("default") == wanted;
+            let is_rule = |wanted: &String| answer.rule().map_or("default", RuleRef::name) == wanted;
             answer.action() == self.test.expect && self.test.rule.as_ref().is_none_or(is_rule)
         })
     }

@@ -212,9 +212,6 @@ fn question(record: &Record<'_>, began: Timestamp) -> Option<Vec<String>> {
     if command.accesses.iter().any(|access| access.unresolved) {
         return None;
     }
-    if let Some(size) = command.size_bytes {
-        add("--size", format!("{size}B"));
-    }
     let argument = command.argument.as_deref().map(typed);
     let argument = match argument {
         Some(argument) => Some(argument?),
@@ -239,6 +236,10 @@ fn question(record: &Record<'_>, began: Timestamp) -> Option<Vec<String>> {
         words.push(format!("RNFR {first}"));
     } else if let (Some(first), Some("CPTO")) = (first, command.subcommand.as_deref()) {
         words.push(format!("SITE CPFR {first}"));
+    }
+    // Judged as a whole, as replaying does: a size that is counted begins at nothing.
+    if let Some(size) = command.size_bytes {
+        words.push(format!("ALLO {size}"));
     }
     words.push(match argument {
         Some(argument) => format!("{} {argument}", command.verb),

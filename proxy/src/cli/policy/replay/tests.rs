@@ -3,8 +3,9 @@
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, Command, question};
+use crate::cli::{Cli, Command};
 use crate::config::MINIMAL;
+use crate::question;
 
 use super::super::PolicyCommand;
 use super::change::Change;
@@ -14,7 +15,7 @@ use super::*;
 fn replayed_with(rules: &str, records: &[Value], options: &str) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let [with, log] = ["new.toml", "audit.jsonl"].map(|name| directory.path().join(name));
-    std::fs::write(&with, format!("{MINIMAL}[policy]\nfiles = []\n{rules}")).unwrap();
+    std::fs::write(&with, format!("{MINIMAL}[policy]\nfiles = []\n{rules}\n{ASKING}")).unwrap();
     let lines: Vec<String> = records.iter().map(|record| format!("{record}\n")).collect();
     std::fs::write(&log, lines.concat()).unwrap();
     let line = format!("ftpsgate policy replay {} --with {} {options}", log.display(), with.display());
@@ -47,6 +48,9 @@ fn replayed_with(rules: &str, records: &[Value], options: &str) -> Value {
     }
     report.to_json()
 }
+
+/// Certificates count where clients are asked for them.
+const ASKING: &str = "[tls.default]\nclient_certificates = 'request'\nclient_ca = 'ca'\n";
 
 /// What `explain` says when it is asked as is proposed; where nothing is proposed, what was found.
 fn explained(config: &Config, change: &Change) -> bool {
