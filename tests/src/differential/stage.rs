@@ -1,0 +1,140 @@
+//! A server, a gateway with one policy before it, and the judge of what a program of lines did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::marks::Marks;
+use super::rules::Rules;
+use super::tree::{Change, Tree};
+use super::visitor::{Answer, Visitor};
+use crate::gateway::{CANARY, Gateway, GatewayOptions, ListenerOptions};
+use crate::peers::servers::{Server, ServerKind, ServerTls};
+
+/// Everything that one test needs.
+#[derive(Debug)]
+pub struct Stage {
+    rules: Rules,
+    gateway: Gateway,
+    server: Arc<Server>,
+    tree: Tree,
+    marks: Marks,
+    /// What happened so far.
+    pub tally: Tally,
+}
+
+/// Counts, to see that a test did not only run into refusals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Lines said.
+    pub lines: usize,
+    /// Lines with an answer 2yz, by verb.
+    pub done: BTreeMap<String, usize>,
+    /// Sessions that the gateway ended.
+    pub ended: usize,
+}
+
+impl Stage {
+    /// Starts a server of its own, since every test changes all of the tree.
+    pub fn start(kind: ServerKind, rules: Rules) -> Self {
+        let server = Arc::new(Server::start(kind, ServerTls::Off, CANARY));
+        let tree = Tree::plant(server.root(), &rules);
+        let options =
+            GatewayOptions::new(server.address()).listener(ListenerOptions::plain("door")).extra(rules.toml);
+        let gateway = Gateway::start(options);
+        Self { rules, gateway, server, tree, marks: Marks::of(rules), tally: Tally::default() }
+    }
+
+    /// A session through the gateway.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::log_in(self.gateway.address("door"))
+    }
+
+    /// A session with the server itself.
+    pub fn direct_visitor(&self) -> Visitor {
+        Visitor::log_in(self.server.address())
+    }
+
+    /// Plays a program in a session of its own, and judges it.
+    ///
+    /// # Errors
+    ///
+    /// What policy should have prevented, or what broke, with all that was said.
+    pub fn play(&mut self, lines: &[String]) -> Result<Vec<Answer>, String> {
+        let mut visitor = self.visitor();
+        let answers: Vec<Answer> = lines.iter().map(|line| visitor.say(line)).collect();
+        self.judge(lines, &answers, &mut visitor)?;
+        visitor.leave().map_err(|problem| describe(&problem, lines, &answers))?;
+        Ok(answers)
+    }
+
+    /// Judges what a session has said since it was judged last, and puts the tree back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::play`].
+    pub fn judge(
+        &mut self,
+        lines: &[String],
+        answers: &[Answer],
+        visitor: &mut Visitor,
+    ) -> Result<bool, String> {
+        self.tally.count(lines, answers);
+        let received = visitor.take_received();
+        let leak = self.marks.leak(&received).map(|what| format!("{what} was shown"));
+        let differences = self.tree.differences();
+        let mut changes = differences.iter().filter_map(|difference| {
+            let (path, is_directory) = (&difference.path, difference.is_directory);
+            let is_allowed = match difference.change {
+                Change::Appeared => self.rules.may_appear(path, is_directory),
+                Change::Vanished => self.rules.may_vanish(path, is_directory),
+                Change::Changed => self.rules.may_change(path, is_directory),
+            };
+            (!is_allowed).then(|| format!("{path}: {:?}", difference.change))
+        });
+        let problem = leak.or_else(|| changes.next());
+        let is_changed = !differences.is_empty();
+        if is_changed {
+            self.tree.restore();
+        }
+        match problem {
+            None => Ok(is_changed),
+            Some(problem) => {
+                let received = String::from_utf8_lossy(&received);
+                let problem = format!("{} on {}: {problem}", self.rules.name, self.server.kind());
+                Err(format!("{}\nreceived:\n{received}", describe(&problem, lines, answers)))
+            }
+        }
+    }
+
+    /// What stands in the tree now, for comparisons; then it is put back.
+    pub fn take_changes(&mut self) -> Vec<super::tree::Difference> {
+        let differences = self.tree.differences();
+        if !differences.is_empty() {
+            self.tree.restore();
+        }
+        differences
+    }
+}
+
+impl Tally {
+    fn count(&mut self, lines: &[String], answers: &[Answer]) {
+        for (line, answer) in lines.iter().zip(answers) {
+            let verb = line.split(' ').next().unwrap_or_default();
+            self.lines += 1;
+            if answer.code.is_some_and(|code| (200..300).contains(&code)) {
+                *self.done.entry(verb.to_owned()).or_default() += 1;
+            }
+        }
+        self.ended +=
+            usize::from(answers.iter().any(|answer| answer.code.is_none() || answer.code == Some(421)));
+    }
+}
+
+fn describe(problem: &str, lines: &[String], answers: &[Answer]) -> String {
+    let mut text = problem.to_owned();
+    for (line, answer) in lines.iter().zip(answers) {
+        let code = answer.code.map_or_else(|| "(end)".to_owned(), |code| code.to_string());
+        text.push_str(&format!("\n  > {line}\n  < {code}"));
+    }
+    text
+}

@@ -1,0 +1,218 @@
+//! Random programs of lines through the gateway, under every policy, on every real server: nothing that is denied is
+//! shown or changed, every line has one final reply, and what is allowed works. See `ftpsgate_tests::differential`.
+
+use ftpsgate_tests::differential::is_deep;
+use ftpsgate_tests::differential::rules::{self, Rules};
+use ftpsgate_tests::differential::stage::Stage;
+use ftpsgate_tests::peers::clients::ClientKind;
+use ftpsgate_tests::peers::prepare;
+use ftpsgate_tests::peers::servers::ServerKind;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{TestError, TestRunner};
+
+macro_rules! policies {
+    ($($policy:ident: $Rules:ident;)+) => {
+        $(mod $policy {
+            use crate::*;
+
+            #[test]
+            fn vsftpd() {
+                run(ServerKind::Vsftpd, rules::$Rules);
+            }
+
+            #[test]
+            fn proftpd() {
+                run(ServerKind::ProFtpd, rules::$Rules);
+            }
+
+            #[test]
+            fn pure_ftpd() {
+                run(ServerKind::PureFtpd, rules::$Rules);
+            }
+        })+
+    };
+}
+
+policies! {
+    deny_beneath: BENEATH;
+    one_tree: ONE_TREE;
+    walled_trees: WALLED;
+    read_only: READING;
+    write_once: WRITE_ONCE;
+    single_operations: SINGLE;
+    no_keys: KEYS;
+    own_homes: HOMES;
+}
+
+fn run(kind: ServerKind, rules: Rules) {
+    if !prepare(kind, ClientKind::Curl) {
+        return;
+    }
+    let stage = std::cell::RefCell::new(Stage::start(kind, rules));
+    let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new(config);
+    let start = std::time::Instant::now();
+    let result = runner.run(&program(), |lines| {
+        let played = stage.borrow_mut().play(&lines);
+        played.map(drop).map_err(TestCaseError::fail)
+    });
+    let tally = &stage.borrow().tally;
+    println!("{} on {kind}: {:?}, {tally:?}", rules.name, start.elapsed());
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, lines)) => panic!("{reason}\nshortest program: {lines:?}"),
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}
+
+/// Programs for one policy on one server; `FTPSGATE_PROGRAMS` says how many.
+fn cases() -> u32 {
+    let asked = std::env::var("FTPSGATE_PROGRAMS").ok().and_then(|count| count.parse().ok());
+    asked.unwrap_or(if is_deep() { 2_000 } else { 60 })
+}
+
+/// A path of pieces that somebody might try.
+fn path() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => vec(select(PARTS.to_vec()), 1..5).prop_map(|parts| parts.join("/")),
+        4 => vec(select(PARTS.to_vec()), 1..4).prop_map(|parts| format!("/{}", parts.join("/"))),
+        4 => select(KNOWN.to_vec()).prop_map(str::to_owned),
+        3 => vec(select(ODD.to_vec()), 0..6).prop_map(|pieces| pieces.concat()),
+    ]
+}
+
+fn program() -> impl Strategy<Value = Vec<String>> {
+    let line = (select(LINES.to_vec()), path(), path())
+        .prop_map(|(line, one, two)| line.replacen('@', &one, 1).replacen('@', &two, 1));
+    vec(line, 1..8)
+}
+
+const PARTS: [&str; 27] = [
+    "..", "..", ".", "pub", "pub", "sub", "deep", "secret", "secret", "in", "home", "tester", "other", "d",
+    "f", "f", "x", "x.key", "link", "inner", "near", "up", "out", "back", "é", "a", "new",
+];
+
+/// Where something is.
+const KNOWN: [&str; 24] = [
+    "/pub",
+    "/pub/f",
+    "/pub/sub",
+    "/pub/sub/f",
+    "/pub/secret",
+    "/pub/secret/f",
+    "/pub/link/f",
+    "/pub/near/f",
+    "/pub/inner/d/f",
+    "/pub/sub/out/f",
+    "/secret/f",
+    "/secret/back/f",
+    "/in",
+    "/in/f",
+    "/in/link/f",
+    "/in/link/secret/f",
+    "/home/tester",
+    "/home/tester/f",
+    "/home/tester/link/f",
+    "/home/tester/secret/f",
+    "/home/other/f",
+    "/pub/x.key",
+    "/é/\\/a",
+    "/é/~/a",
+];
+
+const ODD: [&str; 26] = [
+    "/",
+    "/",
+    "/",
+    "..",
+    ".",
+    "secret",
+    "pub",
+    "home",
+    "tester",
+    "link",
+    "f",
+    "a",
+    "A",
+    "é",
+    "~",
+    "\\",
+    "-",
+    "-R",
+    "*",
+    "?",
+    " ",
+    "SECRET",
+    "．．",
+    "[s]ecret",
+    "{secret,f}",
+    "\"",
+];
+
+/// Lines, of which `@` is a path.
+const LINES: [&str; 62] = [
+    "CWD @",
+    "CWD @",
+    "CWD @",
+    "CWD @",
+    "XCWD @",
+    "CDUP",
+    "XCUP",
+    "PWD",
+    "RETR @",
+    "RETR @",
+    "RETR @",
+    "STOR @",
+    "STOR @",
+    "STOR @",
+    "APPE @",
+    "STOU",
+    "STOU @",
+    "LIST",
+    "LIST @",
+    "LIST -la @",
+    "LIST -R @",
+    "LIST -aR",
+    "NLST",
+    "NLST @",
+    "NLST -a @",
+    "MLSD",
+    "MLSD @",
+    "STAT @",
+    "STAT -a @",
+    "SIZE @",
+    "MDTM @",
+    "MDTM 20200101000000 @",
+    "MLST @",
+    "MLST",
+    "MFMT 20200101000000 @",
+    "MFF Modify=20200101000000;UNIX.mode=0777; @",
+    "HASH @",
+    "XCRC @ 0 9",
+    "XSHA1 @",
+    "MKD @",
+    "XMKD @",
+    "RMD @",
+    "XRMD @",
+    "DELE @",
+    "RNFR @",
+    "RNFR @",
+    "RNTO @",
+    "RNTO @",
+    "RNTO @",
+    "REST 5",
+    "TYPE I",
+    "SITE CHMOD 777 @",
+    "SITE CPFR @",
+    "SITE CPTO @",
+    "SITE SYMLINK @ @",
+    "SITE MKDIR @",
+    "SITE RMDIR @",
+    "SITE UTIME 20200101000000 @",
+    "SITE UTIME @ 20200101000000 20200101000000 20200101000000 UTC",
+    "SITE CHGRP 0 @",
+    "NOOP",
+    "TYPE A",
+];
