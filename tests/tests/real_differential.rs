@@ -75,10 +75,12 @@ fn cases() -> u32 {
 
 /// A path of pieces that somebody might try.
 fn path() -> impl Strategy<Value = String> {
+    let parts = |count| vec(select(PARTS.to_vec()), count).prop_map(|parts| parts.join("/"));
     prop_oneof![
-        4 => vec(select(PARTS.to_vec()), 1..5).prop_map(|parts| parts.join("/")),
-        4 => vec(select(PARTS.to_vec()), 1..4).prop_map(|parts| format!("/{}", parts.join("/"))),
-        4 => select(KNOWN.to_vec()).prop_map(str::to_owned),
+        3 => parts(1..4),
+        3 => parts(1..4).prop_map(|path| format!("/{path}")),
+        8 => select(KNOWN.to_vec()).prop_map(str::to_owned),
+        4 => (select(KNOWN.to_vec()), parts(1..3)).prop_map(|(known, path)| format!("{known}/{path}")),
         3 => vec(select(ODD.to_vec()), 0..6).prop_map(|pieces| pieces.concat()),
     ]
 }
@@ -95,21 +97,30 @@ const PARTS: [&str; 27] = [
 ];
 
 /// Where something is.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 32] = [
+    "f",
+    "/",
+    "/f",
+    "/pub",
     "/pub",
     "/pub/f",
     "/pub/sub",
     "/pub/sub/f",
+    "/pub/empty",
     "/pub/secret",
     "/pub/secret/f",
+    "/pub/link",
     "/pub/link/f",
     "/pub/near/f",
-    "/pub/inner/d/f",
+    "/pub/inner/d",
     "/pub/sub/out/f",
+    "/pub/x.key",
+    "/secret",
     "/secret/f",
     "/secret/back/f",
     "/in",
     "/in/f",
+    "/in/d",
     "/in/link/f",
     "/in/link/secret/f",
     "/home/tester",
@@ -117,7 +128,6 @@ const KNOWN: [&str; 24] = [
     "/home/tester/link/f",
     "/home/tester/secret/f",
     "/home/other/f",
-    "/pub/x.key",
     "/é/\\/a",
     "/é/~/a",
 ];
@@ -216,3 +226,21 @@ const LINES: [&str; 62] = [
     "NOOP",
     "TYPE A",
 ];
+
+#[test]
+fn scratch() {
+    let lines = std::env::var("LINES_").unwrap_or_default();
+    let lines: Vec<String> = lines.split('|').map(str::to_owned).collect();
+    for kind in [ServerKind::Vsftpd, ServerKind::ProFtpd, ServerKind::PureFtpd] {
+        let mut stage = Stage::start(kind, rules::BENEATH);
+        for direct in [true, false] {
+            println!("== {kind} direct {direct}");
+            let mut visitor = if direct { stage.direct_visitor() } else { stage.visitor() };
+            for line in &lines {
+                let a = visitor.say(line);
+                println!("> {line}\n{:?} {}", a.code, String::from_utf8_lossy(&visitor.take_received()).replace('\0', ""));
+            }
+            println!("{:?}", stage.take_changes());
+        }
+    }
+}

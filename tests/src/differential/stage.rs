@@ -18,6 +18,9 @@ pub struct Stage {
     server: Arc<Server>,
     tree: Tree,
     marks: Marks,
+    /// A session that plays the next program.
+    waiting: Option<Visitor>,
+    has_failed: bool,
     /// What happened so far.
     pub tally: Tally,
 }
@@ -41,7 +44,16 @@ impl Stage {
         let options =
             GatewayOptions::new(server.address()).listener(ListenerOptions::plain("door")).extra(rules.toml);
         let gateway = Gateway::start(options);
-        Self { rules, gateway, server, tree, marks: Marks::of(rules), tally: Tally::default() }
+        Self {
+            rules,
+            gateway,
+            server,
+            tree,
+            marks: Marks::of(rules),
+            waiting: None,
+            has_failed: false,
+            tally: Tally::default(),
+        }
     }
 
     /// A session through the gateway.
@@ -54,16 +66,35 @@ impl Stage {
         Visitor::log_in(self.server.address())
     }
 
-    /// Plays a program in a session of its own, and judges it.
+    /// Plays a program and judges it. A session plays several programs, one after the other from `/`; after the first
+    /// failure each has a session of its own, so that the shortest program that fails does so by itself.
     ///
     /// # Errors
     ///
     /// What policy should have prevented, or what broke, with all that was said.
     pub fn play(&mut self, lines: &[String]) -> Result<Vec<Answer>, String> {
-        let mut visitor = self.visitor();
+        let mut visitor = match self.waiting.take() {
+            Some(visitor) => visitor,
+            None => self.visitor(),
+        };
+        for line in ["CWD /", "TYPE A", "REST 0", "NOOP"] {
+            visitor.say(line);
+        }
         let answers: Vec<Answer> = lines.iter().map(|line| visitor.say(line)).collect();
-        self.judge(lines, &answers, &mut visitor)?;
-        visitor.leave().map_err(|problem| describe(&problem, lines, &answers))?;
+        let judged = self.judge(lines, &answers, &mut visitor);
+        self.has_failed |= judged.is_err();
+        judged?;
+        visitor.programs += 1;
+        if visitor.programs < programs_per_session(self.server.kind())
+            && visitor.is_open()
+            && !self.has_failed
+        {
+            self.waiting = Some(visitor);
+        } else {
+            let left = visitor.leave().map_err(|problem| describe(&problem, lines, &answers));
+            self.has_failed |= left.is_err();
+            left?;
+        }
         Ok(answers)
     }
 
@@ -99,7 +130,8 @@ impl Stage {
         match problem {
             None => Ok(is_changed),
             Some(problem) => {
-                let received = String::from_utf8_lossy(&received);
+                let shown: Vec<u8> = received.iter().copied().filter(|&byte| byte != 0).take(2000).collect();
+                let received = String::from_utf8_lossy(&shown);
                 let problem = format!("{} on {}: {problem}", self.rules.name, self.server.kind());
                 Err(format!("{}\nreceived:\n{received}", describe(&problem, lines, answers)))
             }
@@ -127,6 +159,14 @@ impl Tally {
         }
         self.ended +=
             usize::from(answers.iter().any(|answer| answer.code.is_none() || answer.code == Some(421)));
+    }
+}
+
+/// ProFTPD takes up to 400 ms to accept a session; Pure-FTPd answers each further CWD that fails 100 ms later.
+fn programs_per_session(kind: ServerKind) -> usize {
+    match kind {
+        ServerKind::Vsftpd | ServerKind::ProFtpd => 20,
+        ServerKind::PureFtpd => 2,
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Visitor {
     received: Vec<u8>,
     uses_extended: bool,
     is_open: bool,
+    /// Programs that it has played.
+    pub(super) programs: usize,
 }
 
 /// What became of one line.
@@ -35,7 +37,7 @@ impl Visitor {
         let mut client = Client::connect(address);
         client.greeting();
         client.log_in_as(USER);
-        Self { client, address, received: Vec::new(), uses_extended: true, is_open: true }
+        Self { client, address, received: Vec::new(), uses_extended: true, is_open: true, programs: 0 }
     }
 
     /// Whether the session goes on.
@@ -57,6 +59,14 @@ impl Visitor {
         if !self.is_open {
             return Answer { code: None, shown: Vec::new() };
         }
+        let start = std::time::Instant::now();
+        let a = self.say_(line);
+        if std::env::var_os("TIMING").is_some() {
+            println!("T {} {:?} {}", start.elapsed().as_micros(), a.code, line);
+        }
+        a
+    }
+    fn say_(&mut self, line: &str) -> Answer {
         let data = if moves_data(line) { self.open_data() } else { None };
         self.send(&[line]);
         self.finish(line, data)
