@@ -238,7 +238,11 @@ fn scratch() {
             let mut visitor = if direct { stage.direct_visitor() } else { stage.visitor() };
             for line in &lines {
                 let a = visitor.say(line);
-                println!("> {line}\n{:?} {}", a.code, String::from_utf8_lossy(&visitor.take_received()).replace('\0', ""));
+                println!(
+                    "> {line}\n{:?} {}",
+                    a.code,
+                    String::from_utf8_lossy(&visitor.take_received()).replace('\0', "")
+                );
             }
             println!("{:?}", stage.take_changes());
         }

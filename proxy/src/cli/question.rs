@@ -216,7 +216,8 @@ impl Asked<'_> {
         let mixed = |(operation, path, _): &(Operation, CanonicalPath, bool)| {
             self.policy.authorize_subtree(&request, *operation, path) != Extent::All
         };
-        let below = deed.below(self.profile, directory.as_ref()).into_iter().find(mixed);
+        let has_links = self.policy.denies_below_allowed();
+        let below = deed.below(self.profile, directory.as_ref(), has_links).into_iter().find(mixed);
         let below = below.filter(|_| has_view).map(|(operation, path, spares_files)| Below {
             operation,
             path,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::marks::Marks;
 use super::rules::Rules;
-use super::tree::{Change, Tree};
+use super::tree::{Change, Difference, Tree};
 use super::visitor::{Answer, Visitor};
 use crate::gateway::{CANARY, Gateway, GatewayOptions, ListenerOptions};
 use crate::peers::servers::{Server, ServerKind, ServerTls};
@@ -98,7 +98,8 @@ impl Stage {
         Ok(answers)
     }
 
-    /// Judges what a session has said since it was judged last, and puts the tree back.
+    /// Judges what a session has said since it was judged last, and puts the tree back; whether a directory was put
+    /// back, in which the session could be.
     ///
     /// # Errors
     ///
@@ -123,12 +124,13 @@ impl Stage {
             (!is_allowed).then(|| format!("{path}: {:?}", difference.change))
         });
         let problem = leak.or_else(|| changes.next());
-        let is_changed = !differences.is_empty();
-        if is_changed {
+        if !differences.is_empty() {
             self.tree.restore();
         }
+        let is_lost =
+            |difference: &Difference| difference.is_directory && difference.change == Change::Vanished;
         match problem {
-            None => Ok(is_changed),
+            None => Ok(differences.iter().any(is_lost)),
             Some(problem) => {
                 let shown: Vec<u8> = received.iter().copied().filter(|&byte| byte != 0).take(2000).collect();
                 let received = String::from_utf8_lossy(&shown);
@@ -139,7 +141,7 @@ impl Stage {
     }
 
     /// What stands in the tree now, for comparisons; then it is put back.
-    pub fn take_changes(&mut self) -> Vec<super::tree::Difference> {
+    pub fn take_changes(&mut self) -> Vec<Difference> {
         let differences = self.tree.differences();
         if !differences.is_empty() {
             self.tree.restore();

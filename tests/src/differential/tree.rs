@@ -238,8 +238,10 @@ fn nodes(rules: &Rules) -> BTreeMap<String, Node> {
     }
     for (number, (path, kind)) in plan.into_iter().enumerate() {
         // A directory's own times change with its entries, and can be seen from above.
-        let is_hidden =
-            kind == Kind::File && !rules.shows(&path) && !(rules.allows)(Operation::Metadata, &path);
+        let is_told = [Operation::Metadata, Operation::Download]
+            .into_iter()
+            .any(|operation| (rules.allows)(operation, &path));
+        let is_hidden = kind == Kind::File && !rules.shows(&path) && !is_told;
         let content = marks::content(number);
         let bytes = match kind {
             Kind::File if is_hidden => marks::bytes(number),
@@ -284,7 +286,7 @@ fn resolved(link: &str, target: &str) -> String {
 const OPEN_TIME_S: u64 = 1_000_000_000;
 
 /// Each after the one that it is in.
-const DIRECTORIES: [&str; 25] = [
+const DIRECTORIES: [&str; 26] = [
     "/pub",
     "/pub/sub",
     "/pub/sub/deep",
@@ -307,12 +309,13 @@ const DIRECTORIES: [&str; 25] = [
     "/é/a",
     "/é/a/a",
     "/é/A",
+    "/é/aA",
     "/é/-",
     "/é/~",
     "/é/ ",
 ];
 
-const LEFT_EMPTY: [&str; 2] = ["/pub/empty", "/é/A"];
+const LEFT_EMPTY: [&str; 3] = ["/pub/empty", "/é/A", "/é/aA"];
 
 const FILES: [&str; 35] = [
     "/f",
