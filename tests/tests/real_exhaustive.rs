@@ -43,7 +43,7 @@ fn run(kind: ServerKind, rules: Rules) {
     let all: Vec<String> = strings::up_to(longest).collect();
     for (number, chunk) in all.chunks(STRINGS_AT_ONCE).enumerate() {
         for group in GROUPS {
-            say(&mut stage, &mut visitor, group, chunk);
+            say(&mut stage, kind, &mut visitor, group, chunk);
         }
         if is_deep() && shown.elapsed() > Duration::from_secs(30) {
             shown = Instant::now();
@@ -59,9 +59,17 @@ fn run(kind: ServerKind, rules: Rules) {
 }
 
 /// Lines about some strings, judged together, in one session as long as its directory is there.
-fn say(stage: &mut Stage, visitor: &mut Visitor, group: &Group, strings: &[String]) {
-    let lines: Vec<String> =
-        strings.iter().flat_map(|string| group.lines.iter().map(|line| line.replace('@', string))).collect();
+fn say(stage: &mut Stage, kind: ServerKind, visitor: &mut Visitor, group: &Group, strings: &[String]) {
+    let mut lines = Vec::new();
+    for (string, line) in strings.iter().flat_map(|string| group.lines.iter().map(move |line| (string, line)))
+    {
+        lines.push(line.replace('@', string));
+        match kind {
+            // It answers every further CWD that fails 100 ms later, until one succeeds.
+            ServerKind::PureFtpd if !line.starts_with("RNFR") => lines.push("CWD /é".to_owned()),
+            ServerKind::Vsftpd | ServerKind::ProFtpd | ServerKind::PureFtpd => {}
+        }
+    }
     let mut answers = Vec::new();
     if group.moves_data {
         answers.extend(lines.iter().map(|line| visitor.say(line)));
