@@ -2,6 +2,9 @@
 //! shown or changed, every line has one final reply, and what is allowed works. See `ftpsgate_tests::differential`.
 
 use ftpsgate_tests::differential::is_deep;
+use std::cell::RefCell;
+use std::time::Instant;
+
 use ftpsgate_tests::differential::rules::{self, Rules};
 use ftpsgate_tests::differential::stage::Stage;
 use ftpsgate_tests::peers::clients::ClientKind;
@@ -46,20 +49,79 @@ policies! {
     own_homes: HOMES;
 }
 
+/// What a policy leaves alone is as it is without a gateway: the same codes, contents, listings, and changes.
+mod what_nothing_denies {
+    use crate::*;
+
+    #[test]
+    fn vsftpd() {
+        compare(ServerKind::Vsftpd);
+    }
+
+    #[test]
+    fn proftpd() {
+        compare(ServerKind::ProFtpd);
+    }
+
+    #[test]
+    fn pure_ftpd() {
+        compare(ServerKind::PureFtpd);
+    }
+}
+
+fn compare(kind: ServerKind) {
+    if !prepare(kind, ClientKind::Curl) {
+        return;
+    }
+    let stage = RefCell::new(Stage::start(kind, rules::NOTHING));
+    let mut runner = TestRunner::new(config());
+    let result = runner.run(&vec(plain_line(), 1..7), |lines| {
+        stage.borrow_mut().compare(&lines).map_err(TestCaseError::fail)
+    });
+    settle(result);
+}
+
+/// A command on a name as users have them.
+fn plain_line() -> impl Strategy<Value = String> {
+    let path = prop_oneof![
+        3 => select(PLAIN.to_vec()).prop_map(str::to_owned),
+        1 => select(vec!["f", "x", "sub", "..", "../in", "sub/deep", "new", "new/x", "two words", "a[1].pdf"])
+            .prop_map(str::to_owned),
+    ];
+    (select(PLAIN_LINES.to_vec()), path).prop_map(|(line, path)| line.replace('@', &path))
+}
+
 fn run(kind: ServerKind, rules: Rules) {
     if !prepare(kind, ClientKind::Curl) {
         return;
     }
-    let stage = std::cell::RefCell::new(Stage::start(kind, rules));
-    let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
-    let mut runner = TestRunner::new(config);
-    let start = std::time::Instant::now();
+    let stage = RefCell::new(Stage::start(kind, rules));
+    control(&mut stage.borrow_mut());
+    let mut runner = TestRunner::new(config());
+    let start = Instant::now();
     let result = runner.run(&program(), |lines| {
         let played = stage.borrow_mut().play(&lines);
         played.map(drop).map_err(TestCaseError::fail)
     });
     let tally = &stage.borrow().tally;
-    println!("{} on {kind}: {:?}, {tally:?}", rules.name, start.elapsed());
+    println!("{} on {kind}: {:.1} s, {tally:?}", rules.name, start.elapsed().as_secs_f64());
+    settle(result);
+    assert_eq!(tally.ended, 0, "sessions were ended: {tally:?}");
+}
+
+/// What each policy allows works, and what it is about is refused: no test passes because nothing works.
+fn control(stage: &mut Stage) {
+    for (line, is_allowed) in stage.rules().control {
+        let lines = [(*line).to_owned()];
+        let lines: Vec<String> = lines[0].split(" | ").map(str::to_owned).collect();
+        let answers = stage.play(&lines).unwrap_or_else(|problem| panic!("{problem}"));
+        let code = answers.last().and_then(|answer| answer.code);
+        let is_done = code.is_some_and(|code| (200..300).contains(&code));
+        assert_eq!(is_done, *is_allowed, "{}: {line}: {code:?}", stage.rules().name);
+    }
+}
+
+fn settle(result: Result<(), TestError<Vec<String>>>) {
     match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, lines)) => panic!("{reason}\nshortest program: {lines:?}"),
@@ -67,10 +129,15 @@ fn run(kind: ServerKind, rules: Rules) {
     }
 }
 
+/// A failure is printed as its shortest program, which is all that is needed to repeat it; PROPTEST_RNG_SEED repeats a run.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Programs for one policy on one server; `FTPSGATE_PROGRAMS` says how many.
 fn cases() -> u32 {
     let asked = std::env::var("FTPSGATE_PROGRAMS").ok().and_then(|count| count.parse().ok());
-    asked.unwrap_or(if is_deep() { 2_000 } else { 60 })
+    asked.unwrap_or(if is_deep() { 2_000 } else { 120 })
 }
 
 /// A path of pieces that somebody might try.
@@ -227,24 +294,53 @@ const LINES: [&str; 62] = [
     "TYPE A",
 ];
 
-#[test]
-fn scratch() {
-    let lines = std::env::var("LINES_").unwrap_or_default();
-    let lines: Vec<String> = lines.split('|').map(str::to_owned).collect();
-    for kind in [ServerKind::Vsftpd, ServerKind::ProFtpd, ServerKind::PureFtpd] {
-        let mut stage = Stage::start(kind, rules::BENEATH);
-        for direct in [true, false] {
-            println!("== {kind} direct {direct}");
-            let mut visitor = if direct { stage.direct_visitor() } else { stage.visitor() };
-            for line in &lines {
-                let a = visitor.say(line);
-                println!(
-                    "> {line}\n{:?} {}",
-                    a.code,
-                    String::from_utf8_lossy(&visitor.take_received()).replace('\0', "")
-                );
-            }
-            println!("{:?}", stage.take_changes());
-        }
-    }
-}
+/// What is there, what is not, and directories.
+const PLAIN: [&str; 20] = [
+    "/",
+    "/f",
+    "/pub",
+    "/pub/f",
+    "/pub/sub",
+    "/pub/sub/f",
+    "/pub/empty",
+    "/pub/new",
+    "/pub/near",
+    "/pub/near/f",
+    "/pub/sub/out/f",
+    "/pub/link/d",
+    "/in/link/sub",
+    "/in",
+    "/in/f",
+    "/in/new",
+    "/in/two words",
+    "/é/é",
+    "/é/größe.txt",
+    "/home/tester/d",
+];
+
+const PLAIN_LINES: [&str; 24] = [
+    "CWD @",
+    "CWD @",
+    "CDUP",
+    "PWD",
+    "RETR @",
+    "RETR @",
+    "STOR @",
+    "STOR @",
+    "APPE @",
+    "NLST",
+    "NLST @",
+    "LIST @",
+    "MLSD @",
+    "SIZE @",
+    "MDTM @",
+    "MKD @",
+    "RMD @",
+    "DELE @",
+    "RNFR @",
+    "RNTO @",
+    "RNTO @",
+    "TYPE I",
+    "SITE CHMOD 700 @",
+    "MFMT 20200101000000 @",
+];

@@ -19,6 +19,8 @@ pub struct Rules {
     /// Whether links may lead from what is allowed to elsewhere. Where no rule denies something below what is allowed,
     /// the gateway does not walk, and links that lead out are the administrator's own (docs/policy.md).
     pub has_links_out: bool,
+    /// Programs, their lines between bars, and whether the last line is done.
+    pub control: &'static [(&'static str, bool)],
 }
 
 /// Denied trees beneath and beside allowed ones.
@@ -34,6 +36,17 @@ action = "deny"
 "#,
     allows: |_, path| !within(path, &SECRETS),
     has_links_out: true,
+    control: &[
+        ("RETR /pub/f", true),
+        ("CWD /pub/near | RETR f", true),
+        ("STOR /pub/new", true),
+        ("RNFR /pub/f | RNTO /pub/sub/moved", true),
+        ("LIST /pub", true),
+        ("DELE /in/f", true),
+        ("RETR /pub/secret/f", false),
+        ("CWD /pub/link", false),
+        ("STOR /pub/link/new", false),
+    ],
 };
 
 /// Nothing but two trees: fast walking.
@@ -49,6 +62,14 @@ action = "allow"
 "#,
     allows: |_, path| within(path, &["/pub", "/é"]),
     has_links_out: false,
+    control: &[
+        ("RETR /pub/secret/f", true),
+        ("STOR /é/new", true),
+        ("CWD /pub | DELE f", true),
+        ("RETR /in/f", false),
+        ("LIST /", false),
+        ("STOR /new", false),
+    ],
 };
 
 /// The same with something denied in each: strict walking.
@@ -68,6 +89,14 @@ action = "allow"
 "#,
     allows: |_, path| within_exactly(path, &["/pub", "/é"]) && !within(path, &["/pub/secret", "/é/a"]),
     has_links_out: true,
+    control: &[
+        ("RETR /pub/f", true),
+        ("STOR /pub/near/new", true),
+        ("LIST /pub/sub", true),
+        ("RETR /in/f", false),
+        ("RETR /pub/link/f", false),
+        ("RETR /pub/inner/f", false),
+    ],
 };
 
 /// Nothing changes in some trees.
@@ -86,6 +115,15 @@ action = "deny"
         matches!(operation, List | Download) || !within(path, &["/pub", "/é", "/secret"])
     },
     has_links_out: true,
+    control: &[
+        ("RETR /pub/f", true),
+        ("CWD /pub | NLST", true),
+        ("RETR /in/link/f", true),
+        ("STOR /in/new", true),
+        ("STOR /pub/new", false),
+        ("STOR /in/link/new", false),
+        ("DELE /in/link/f", false),
+    ],
 };
 
 /// What is there stays as it is.
@@ -104,6 +142,14 @@ action = "deny"
         matches!(operation, List | Download | Upload | Mkdir) || !within(path, &["/pub", "/é", "/in"])
     },
     has_links_out: true,
+    control: &[
+        ("STOR /pub/new", true),
+        ("MKD /in/new", true),
+        ("STOR /pub/f", false),
+        ("APPE /pub/f", false),
+        ("STOR /in/link/f", false),
+        ("DELE /pub/f", false),
+    ],
 };
 
 /// Blind drop, blind collection, and no uploads: one operation is denied in each place.
@@ -142,6 +188,16 @@ action = "deny"
         _ => true,
     },
     has_links_out: true,
+    control: &[
+        ("RETR /pub/sub/f", true),
+        ("LIST /pub", true),
+        ("STOR /pub/sub/new", true),
+        ("DELE /in/f", true),
+        ("LIST /pub/sub", false),
+        ("LIST /pub/near", false),
+        ("RETR /in/f", false),
+        ("STOR /pub/inner/new", false),
+    ],
 };
 
 /// A kind of name, wherever it is.
@@ -160,6 +216,14 @@ action = "deny"
         !name.to_lowercase().ends_with(".key")
     },
     has_links_out: true,
+    control: &[
+        ("RETR /pub/f", true),
+        ("RNFR /pub/f | RNTO /pub/f.txt", true),
+        ("RETR /pub/x.key", false),
+        ("RETR /pub/sub/x.KEY", false),
+        ("RNFR /pub/f | RNTO /pub/f.key", false),
+        ("CWD /pub/sub/up | RETR x.key", false),
+    ],
 };
 
 /// Everybody at home, and there is something that is not theirs.
@@ -182,6 +246,13 @@ action = "allow"
         within_exactly(path, &[&home]) && !within(path, &[&format!("{home}/secret")])
     },
     has_links_out: true,
+    control: &[
+        ("RETR /home/tester/f", true),
+        ("CWD /home/tester | STOR new", true),
+        ("RETR /home/other/f", false),
+        ("RETR /home/tester/link/f", false),
+        ("RETR /home/tester/secret/f", false),
+    ],
 };
 
 /// Paths are judged, and nothing is denied that exists.
@@ -197,6 +268,7 @@ action = "deny"
 "#,
     allows: |_, path| !within(path, &["/there is nothing here"]),
     has_links_out: true,
+    control: &[],
 };
 
 impl Rules {

@@ -140,6 +140,30 @@ impl Stage {
         }
     }
 
+    /// The policy.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Plays a program twice, with the server itself and through the gateway, and compares.
+    ///
+    /// # Errors
+    ///
+    /// What is different.
+    pub fn compare(&mut self, lines: &[String]) -> Result<(), String> {
+        let mut outcomes = Vec::new();
+        for mut visitor in [self.direct_visitor(), self.visitor()] {
+            let mut answers: Vec<Answer> = lines.iter().map(|line| visitor.say(line)).collect();
+            visitor.leave()?;
+            answers.iter_mut().for_each(Answer::generalise);
+            outcomes.push((answers, self.take_changes()));
+        }
+        if outcomes[0] == outcomes[1] {
+            return Ok(());
+        }
+        Err(format!("{} itself, and through the gateway: {lines:?}\n{outcomes:#?}", self.server.kind()))
+    }
+
     /// What stands in the tree now, for comparisons; then it is put back.
     pub fn take_changes(&mut self) -> Vec<Difference> {
         let differences = self.tree.differences();
