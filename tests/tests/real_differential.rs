@@ -75,20 +75,24 @@ fn compare(kind: ServerKind) {
     }
     let stage = RefCell::new(Stage::start(kind, rules::NOTHING));
     let mut runner = TestRunner::new(config());
-    let result = runner.run(&vec(plain_line(), 1..7), |lines| {
-        stage.borrow_mut().compare(&lines).map_err(TestCaseError::fail)
-    });
+    let program = vec(plain_lines(), 1..6).prop_map(|lines| lines.concat());
+    let result =
+        runner.run(&program, |lines| stage.borrow_mut().compare(&lines).map_err(TestCaseError::fail));
     settle(result);
 }
 
-/// A command on a name as users have them.
-fn plain_line() -> impl Strategy<Value = String> {
-    let path = prop_oneof![
-        3 => select(PLAIN.to_vec()).prop_map(str::to_owned),
-        1 => select(vec!["f", "x", "sub", "..", "../in", "sub/deep", "new", "new/x", "two words", "a[1].pdf"])
-            .prop_map(str::to_owned),
-    ];
-    (select(PLAIN_LINES.to_vec()), path).prop_map(|(line, path)| line.replace('@', &path))
+/// A command, or the two of a pair, on names as users have them.
+fn plain_lines() -> impl Strategy<Value = Vec<String>> {
+    let path = || {
+        prop_oneof![
+            3 => select(PLAIN.to_vec()).prop_map(str::to_owned),
+            1 => select(vec!["f", "x", "sub", "..", "../in", "sub/deep", "new", "new/x", "two words", "a[1].pdf"])
+                .prop_map(str::to_owned),
+        ]
+    };
+    let line = (select(PLAIN_LINES.to_vec()), path()).prop_map(|(line, path)| vec![line.replace('@', &path)]);
+    let pair = (path(), path()).prop_map(|(from, to)| vec![format!("RNFR {from}"), format!("RNTO {to}")]);
+    prop_oneof![8 => line, 1 => pair]
 }
 
 fn run(kind: ServerKind, rules: Rules) {
@@ -318,7 +322,7 @@ const PLAIN: [&str; 20] = [
     "/home/tester/d",
 ];
 
-const PLAIN_LINES: [&str; 24] = [
+const PLAIN_LINES: [&str; 21] = [
     "CWD @",
     "CWD @",
     "CDUP",
@@ -337,9 +341,6 @@ const PLAIN_LINES: [&str; 24] = [
     "MKD @",
     "RMD @",
     "DELE @",
-    "RNFR @",
-    "RNTO @",
-    "RNTO @",
     "TYPE I",
     "SITE CHMOD 700 @",
     "MFMT 20200101000000 @",

@@ -155,7 +155,9 @@ impl Stage {
         for mut visitor in [self.direct_visitor(), self.visitor()] {
             let mut answers: Vec<Answer> = lines.iter().map(|line| visitor.say(line)).collect();
             visitor.leave()?;
-            answers.iter_mut().for_each(Answer::generalise);
+            for (line, answer) in lines.iter().zip(&mut answers) {
+                answer.generalise(line);
+            }
             outcomes.push((answers, self.take_changes()));
         }
         if outcomes[0] == outcomes[1] {
