@@ -26,7 +26,7 @@ impl Marks {
         let mut rest = received;
         while let Some(at) = find(rest, MARK) {
             rest = &rest[at + MARK.len()..];
-            let (number, is_name) = read_mark(rest)?;
+            let Some((number, is_name)) = read_mark(rest) else { continue };
             let path = self.paths.get(number).map_or("", String::as_str);
             if is_name && !self.rules.shows(path) {
                 return Some(format!("the name of {path}"));
@@ -117,6 +117,7 @@ mod tests {
             (marks.paths[unseen].clone(), true),
             (marks.paths[shown].clone(), false),
             (format!("213 {}\r\n", bytes(hidden)), true),
+            (format!("mark-x {}", marks.paths[unseen]), true),
             ("213 17\r\n229 (|||61010|)\r\n".to_owned(), false),
             ("213 19870605040321".to_owned(), true),
             ("-rw-r--r-- 1 a b 4 Jun 05  1987 f".to_owned(), true),
