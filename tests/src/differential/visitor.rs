@@ -77,14 +77,6 @@ impl Visitor {
         if !self.is_open {
             return Answer { code: None, shown: Vec::new() };
         }
-        let start = std::time::Instant::now();
-        let a = self.say_(line);
-        if std::env::var_os("TIMING").is_some() {
-            println!("T {} {:?} {}", start.elapsed().as_micros(), a.code, line);
-        }
-        a
-    }
-    fn say_(&mut self, line: &str) -> Answer {
         let data = if moves_data(line) { self.open_data() } else { None };
         self.send(&[line]);
         self.finish(line, data)
