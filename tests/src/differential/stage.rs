@@ -1,6 +1,7 @@
 //! A server, a gateway with one policy before it, and the judge of what a program of lines did.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::marks::Marks;
@@ -14,7 +15,9 @@ use crate::peers::servers::{Server, ServerKind, ServerTls};
 #[derive(Debug)]
 pub struct Stage {
     rules: Rules,
-    gateway: Gateway,
+    /// Where the gateway listens: its log forgets that in the course of a long run.
+    door: SocketAddr,
+    _gateway: Gateway,
     server: Arc<Server>,
     tree: Tree,
     marks: Marks,
@@ -44,9 +47,11 @@ impl Stage {
         let options =
             GatewayOptions::new(server.address()).listener(ListenerOptions::plain("door")).extra(rules.toml);
         let gateway = Gateway::start(options);
+        let door = gateway.address("door");
         Self {
             rules,
-            gateway,
+            door,
+            _gateway: gateway,
             server,
             tree,
             marks: Marks::of(rules),
@@ -58,7 +63,7 @@ impl Stage {
 
     /// A session through the gateway.
     pub fn visitor(&self) -> Visitor {
-        Visitor::log_in(self.gateway.address("door"))
+        Visitor::log_in(self.door)
     }
 
     /// A session with the server itself.
