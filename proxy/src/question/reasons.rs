@@ -261,7 +261,8 @@ impl Case<'_> {
         let times = self.times();
         let subcommand = self.command.and_then(Command::subcommand);
         let request = self.request(candidate, &[], subcommand.as_deref(), &times);
-        let below = self.deed()?.below(self.profile, self.standing.directory.as_ref());
+        let has_links = policy.denies_below_allowed();
+        let below = self.deed()?.below(self.profile, self.standing.directory.as_ref(), has_links);
         let is_mixed = |operation: &Operation, path: &CanonicalPath| {
             policy.authorize_subtree(&request, *operation, path) != Extent::All
         };

@@ -34,6 +34,10 @@ pub struct Object {
     pub(super) below: &'static [Operation],
     /// …unless it is proven to be a file.
     pub(super) spares_files: bool,
+    /// What is below is reached by links, too, to wherever they lead.
+    pub(super) follows_links: bool,
+    /// What is known about it is changed: of a link to a directory that is the directory, wherever it is.
+    pub(super) is_changed: bool,
     /// Servers read patterns in it.
     pub(super) is_pattern: bool,
     /// A directory that is listed: it can be entered to see where it is.
@@ -122,10 +126,7 @@ impl Deed {
             Verb::Cdup => Self::path(b"..", &[Operation::Traverse]),
             Verb::Mkd => path(&[Operation::Mkdir]),
             Verb::Rmd => path(&[Operation::Rmdir]),
-            Verb::Rmda => Self::one(Object {
-                below: &[Operation::Delete, Operation::Rmdir],
-                ..Object::named(argument, &[Operation::Rmdir])
-            }),
+            Verb::Rmda => Self::one(Object::removed_with_all(argument, &[Operation::Rmdir])),
             Verb::Dele => path(&[Operation::Delete]),
             Verb::Rnfr => path(&[Operation::Rename]),
             Verb::Rnto => {
@@ -140,7 +141,7 @@ impl Deed {
             Verb::Size | Verb::Md5 => path(&[Operation::Metadata]),
             Verb::Mlst | Verb::Avbl | Verb::Dsiz => path_or_directory(&[Operation::Metadata]),
             Verb::Mdtm => words::dated(argument),
-            Verb::Mfmt | Verb::Mfct | Verb::Mff => words::behind(command.verb(), argument, 1),
+            Verb::Mfmt | Verb::Mfct | Verb::Mff => words::changed_facts(command.verb(), argument),
             Verb::Hash
             | Verb::Xcrc
             | Verb::Xmd5
@@ -206,16 +207,20 @@ impl Deed {
     }
 
     /// What it does to everything below a path, and whether not if that is a file; for explanations, too.
+    /// `has_links`: links may lead out of what is allowed.
     pub fn below(
         &self,
         profile: PathProfile,
         directory: Option<&CanonicalPath>,
+        has_links: bool,
     ) -> Vec<(Operation, CanonicalPath, bool)> {
         let mut below = Vec::new();
         for object in &self.objects {
             let (place, is_pattern) = object.place(profile, directory);
             let operations = if is_pattern { object.operations } else { object.below };
             if let Some(path) = place.path() {
+                let root = CanonicalPath::root();
+                let path = if has_links && object.follows_links { &root } else { path };
                 below.extend(
                     operations.iter().map(|&operation| (operation, path.clone(), object.spares_files)),
                 );
@@ -246,6 +251,8 @@ impl Object {
             may_replace: false,
             below: &[],
             spares_files: false,
+            follows_links: false,
+            is_changed: false,
             is_pattern: false,
             is_listed: false,
         }
@@ -262,6 +269,12 @@ impl Object {
                 (place, false)
             }
         }
+    }
+
+    /// A directory that is removed with all that is below it; ProFTPD follows links on the way.
+    pub(super) fn removed_with_all(words: &[u8], operations: &'static [Operation]) -> Self {
+        let below = &[Operation::Delete, Operation::Rmdir];
+        Self { below, follows_links: true, ..Self::named(words, operations) }
     }
 
     pub(super) fn named(words: &[u8], operations: &'static [Operation]) -> Self {

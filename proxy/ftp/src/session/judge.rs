@@ -28,6 +28,8 @@ pub(super) struct Item {
     pub(super) may_replace: bool,
     pub(super) below: &'static [Operation],
     pub(super) spares_files: bool,
+    pub(super) follows_links: bool,
+    pub(super) is_changed: bool,
     pub(super) is_listed: bool,
 }
 
@@ -148,6 +150,8 @@ impl Session {
             may_replace: object.may_replace,
             below: object.below,
             spares_files: object.spares_files,
+            follows_links: object.follows_links,
+            is_changed: object.is_changed,
             is_listed: object.is_listed,
         };
         if let (Place::Path(path), true) = (&item.place, object.is_pattern)
@@ -213,6 +217,8 @@ impl Session {
             if !self.needs_paths {
                 break;
             }
+            let root = CanonicalPath::root();
+            let path = if item.follows_links && self.walks_strictly { &root } else { path };
             let mixed = item.below.iter().find(|&&operation| !question.holds_below(operation, path));
             let Some(&operation) = mixed else { continue };
             match (item.spares_files, findings.is_file) {
@@ -272,6 +278,8 @@ impl Session {
             may_replace: false,
             below: &[],
             spares_files: false,
+            follows_links: false,
+            is_changed: false,
             is_listed: false,
         };
         match self.judge(command, &[item], Findings::default(), None, now) {

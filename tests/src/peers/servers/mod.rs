@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -308,7 +308,12 @@ const START_PATIENCE: Duration = Duration::from_secs(15);
 
 fn give_away(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is our own folder");
-    chown(path, Some(USER_ID), Some(USER_ID)).expect("root may give folders away");
+    give_entry(path);
+}
+
+/// Makes the servers' user the owner of a file, a folder, or a link itself.
+pub(crate) fn give_entry(path: &Path) {
+    lchown(path, Some(USER_ID), Some(USER_ID)).expect("root may give things away");
 }
 
 /// An address that was free a moment ago.

@@ -1,4 +1,4 @@
-//! ProFTPD: an account of its own user file.
+//! ProFTPD: an account of its own user file, and the modules that bring commands with paths: SITE CPFR, MKDIR, SYMLINK, HASH….
 
 use std::process::Command;
 
@@ -14,6 +14,7 @@ pub(super) fn configure(tls: ServerTls, site: &Site<'_>) -> Command {
     let address = site.address.ip();
     let (users, groups) = (site.path("users"), site.path("groups"));
     let (pid, scoreboard) = (site.path("proftpd.pid"), site.path("scoreboard"));
+    let modules = packages::root().join("usr/lib/proftpd").display().to_string();
     let tls = tls_directives(tls, site);
     site.write(
         "proftpd.conf",
@@ -44,6 +45,10 @@ AllowRetrieveRestart on
 SyslogLevel error
 TransferLog none
 WtmpLog off
+ModulePath {modules}
+LoadModule mod_copy.c
+LoadModule mod_site_misc.c
+LoadModule mod_digest.c
 {tls}"
         ),
     );
@@ -59,12 +64,10 @@ fn tls_directives(tls: ServerTls, site: &Site<'_>) -> String {
         ServerTls::Explicit => "",
         ServerTls::Implicit => "TLSOptions UseImplicitSSL",
     };
-    let modules = packages::root().join("usr/lib/proftpd").display().to_string();
     let [certificate, key, authority, log] =
         ["server.pem", "server.key", "ca.pem", "tls.log"].map(|name| site.path(name));
     format!(
         "\
-ModulePath {modules}
 LoadModule mod_tls.c
 TLSEngine on
 TLSRequired on

@@ -48,6 +48,7 @@ utf8_filesystem=YES
 ascii_upload_enable=YES
 ascii_download_enable=YES
 async_abor_enable=YES
+ls_recurse_enable=YES
 xferlog_enable=NO
 {tls}"
         ),

@@ -11,7 +11,7 @@ use crate::codec::{Command, Reply, Verb};
 
 use super::super::authorize::{Context, Deed, Place, Spelling};
 use super::super::event::{Action, Direction, Now};
-use super::super::judge::{Findings, Item, Judgement};
+use super::super::judge::{Doubt, Findings, Item, Judgement};
 use super::super::transfer::{Judged, Transfer};
 use super::super::{Expecting, Session};
 use super::probe::Probe;
@@ -32,6 +32,8 @@ pub(in super::super) struct Errand {
     pub(super) findings: Findings,
     /// The server was asked whether there is a file, and did not tell.
     pub(super) is_unanswered: bool,
+    /// What is to be changed is no file: it was tried whether it is a directory, and where.
+    is_entered: bool,
     pub(super) then: Then,
 }
 
@@ -54,6 +56,16 @@ pub(in super::super) enum Then {
     Nothing,
 }
 
+/// A name of which something is to be changed, where links may lead out of what is allowed.
+enum Changed {
+    /// Nothing is to be found out.
+    Known,
+    /// It may be a file, or a link to a directory.
+    Anything,
+    /// It was not entered yet.
+    NoFile,
+}
+
 impl Errand {
     fn new(
         command: Command,
@@ -72,6 +84,7 @@ impl Errand {
             probe: None,
             findings: Findings::default(),
             is_unanswered: false,
+            is_entered: false,
             then,
         }
     }
@@ -143,7 +156,11 @@ impl Session {
         let Some(errand) = &self.errand else { return };
         let size = self.announced_bytes(&errand.items);
         match self.judge(&errand.command, &errand.items, errand.findings, size, now) {
-            Judgement::Allowed(permit) => self.dispatch(permit, now),
+            Judgement::Allowed(permit) => match self.changed_kind() {
+                Changed::Known => self.dispatch(permit, now),
+                Changed::Anything => self.probe(Doubt::IsFile, now),
+                Changed::NoFile => self.enter_changed(now),
+            },
             // The server cannot be asked about what nobody can name, nor twice about what it does not tell.
             Judgement::Unclear(_) if errand.is_unanswered || self.is_verbatim() => {
                 match self.judge_unseen(&errand.command, &errand.items, errand.findings, size, now) {
@@ -154,6 +171,32 @@ impl Session {
             Judgement::Unclear(doubt) => self.probe(doubt, now),
             Judgement::Denied(refusal) => self.deny_errand(refusal, now),
         }
+    }
+
+    fn changed_kind(&self) -> Changed {
+        let Some(errand) = self.errand.as_ref().filter(|_| self.walks_strictly) else {
+            return Changed::Known;
+        };
+        let is_changed = |item: &Item| item.is_changed && item.place.path().is_some();
+        match errand.findings.is_file {
+            _ if !errand.items.iter().any(is_changed) => Changed::Known,
+            None => Changed::Anything,
+            Some(false) if !errand.is_entered => Changed::NoFile,
+            Some(_) => Changed::Known,
+        }
+    }
+
+    /// What is to be changed may be a link to a directory: that is entered, and what the server says that it is, is
+    /// judged and changed instead.
+    fn enter_changed(&mut self, now: Now) {
+        let Some(errand) = &mut self.errand else { return };
+        if errand.items.iter().any(|item| item.is_changed && item.pattern.is_some()) {
+            return self.answer_errand(Reply::new(550, "No such file."), now);
+        }
+        errand.is_entered = true;
+        errand.walked = 0;
+        errand.items.iter_mut().filter(|item| item.is_changed).for_each(|item| item.is_listed = true);
+        self.proceed(now);
     }
 
     /// Where the server must be for the next item; `None`: for none.
@@ -259,6 +302,7 @@ impl Session {
         let Some(errand) = &mut self.errand else { return };
         if let Some(item) = errand.items.get_mut(errand.walked)
             && item.is_listed
+            && !item.is_changed
             && errand.command.verb() != Verb::Mlsd
             && matches!(item.place, Place::Path(_))
         {
@@ -459,7 +503,9 @@ fn spell_path(verb: Verb, item: &Item, path: &CanonicalPath, at: Option<&Canonic
         (Some(pattern), _) if path.is_root() => format!("/{pattern}"),
         (Some(pattern), _) => format!("{path}/{pattern}"),
         // A directory that was entered. STAT alone would mean the session.
-        (None, Some(at)) if item.is_listed && at == path && verb != Verb::Stat => String::new(),
+        (None, Some(at)) if item.is_listed && !item.is_changed && at == path && verb != Verb::Stat => {
+            String::new()
+        }
         (None, Some(at)) if *at == path.parent() => match path.name().filter(|name| is_plain(name)) {
             Some(name) if !item.is_listed => name.to_owned(),
             Some(_) | None => path.to_string(),

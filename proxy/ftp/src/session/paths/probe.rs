@@ -82,9 +82,15 @@ impl Session {
             Doubt::Replaces => errand.items.iter().find(|item| item.may_replace),
             Doubt::IsFile => errand.items.first(),
         };
-        match &item?.place {
-            Place::Path(path) => Command::with(verb, path.as_bytes()),
-            Place::Nothing | Place::Unresolved(_) | Place::Here(_) => None,
+        let item = item?;
+        match (&item.place, &item.pattern) {
+            // A name that holds what others write in patterns.
+            (Place::Path(path), Some(pattern)) => {
+                let directory = if path.is_root() { "" } else { path.as_str() };
+                Command::with(verb, format!("{directory}/{pattern}"))
+            }
+            (Place::Path(path), None) => Command::with(verb, path.as_bytes()),
+            (Place::Nothing | Place::Unresolved(_) | Place::Here(_), _) => None,
         }
     }
 

@@ -33,6 +33,9 @@ pub(in super::super) fn listing(verb: Verb, argument: &[u8]) -> Deed {
     // Pure-FTPd takes each word for a name of its own and drops backslashes: what is judged would not be what is listed.
     // CWD and a listing without a name reach every directory.
     is_odd |= rest.contains(&b' ') || rest.contains(&b'\\');
+    // Options of NLST are names to ProFTPD and Pure-FTPd: in part, for Pure-FTPd answers `NLST -a xyz` with what is in
+    // `yz`, and `NLST -a` with what is in `a`.
+    is_odd |= verb == Verb::Nlst && !before.is_empty();
     let name = if rest.is_empty() { Name::Directory } else { Name::Words(rest.to_vec()) };
     let object = Object {
         below: if is_recursive { &[Operation::List] } else { &[] },
@@ -51,19 +54,20 @@ pub(in super::super) fn listing(verb: Verb, argument: &[u8]) -> Deed {
 pub(in super::super) fn dated(argument: &[u8]) -> Deed {
     let (time, path) = split_word(argument);
     if is_time(time) && !path.is_empty() {
-        behind(Verb::Mdtm, argument, 1)
+        changed_facts(Verb::Mdtm, argument)
     } else {
         Deed::path(argument, &[Operation::Metadata])
     }
 }
 
-/// A path behind some words.
-pub(in super::super) fn behind(verb: Verb, argument: &[u8], words: usize) -> Deed {
-    let mut rest = argument;
-    for _ in 0..words {
-        rest = split_word(rest).1;
-    }
-    prefixed(verb, argument, rest, &[Operation::Metadata])
+/// A path behind the word that says what is to be.
+pub(in super::super) fn changed_facts(verb: Verb, argument: &[u8]) -> Deed {
+    changed(prefixed(verb, argument, split_word(argument).1, &[Operation::Metadata]))
+}
+
+fn changed(mut deed: Deed) -> Deed {
+    deed.objects.iter_mut().for_each(|object| object.is_changed = true);
+    deed
 }
 
 fn prefixed(verb: Verb, argument: &[u8], rest: &[u8], operations: &'static [Operation]) -> Deed {
@@ -174,7 +178,7 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
             spelled(Deed { objects: source.into_iter().chain([target]).collect(), ..Deed::default() })
         }
         b"CHMOD" | b"CHGRP" | b"CHOWN" => {
-            let mut deed = prefixed(Verb::Site, argument, split_word(rest).1, CHANGE);
+            let mut deed = changed(prefixed(Verb::Site, argument, split_word(rest).1, CHANGE));
             deed.objects.iter_mut().for_each(|object| object.is_pattern = true);
             deed
         }
@@ -193,13 +197,7 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
             deed
         }
         b"MKDIR" => spelled(Deed::path(rest, &[Operation::Site, Operation::Mkdir])),
-        b"RMDIR" => spelled(Deed {
-            objects: vec![Object {
-                below: &[Operation::Delete, Operation::Rmdir],
-                ..Object::named(rest, &[Operation::Site, Operation::Rmdir])
-            }],
-            ..Deed::default()
-        }),
+        b"RMDIR" => spelled(Deed::one(Object::removed_with_all(rest, &[Operation::Site, Operation::Rmdir]))),
         b"HELP" | b"IDLE" | b"UMASK" | b"WHO" | b"VERSION" | b"PSWD" | b"ZONE" => {
             Deed::one(Object::new(Name::Nothing, &[Operation::Site]))
         }
@@ -220,15 +218,15 @@ fn changed_times(argument: &[u8], rest: &[u8]) -> Deed {
         _fewer => None,
     };
     match (leads, trails) {
-        (true, None) => prefixed(Verb::Site, argument, behind, CHANGE),
-        (false, Some(length)) if length > 0 => Deed {
+        (true, None) => changed(prefixed(Verb::Site, argument, behind, CHANGE)),
+        (false, Some(length)) if length > 0 => changed(Deed {
             spelling: Spelling {
                 before: argument[..argument.len() - rest.len()].to_vec(),
                 after: rest[length..].to_vec(),
                 ..Spelling::default()
             },
             ..Deed::path(&rest[..length], CHANGE)
-        },
+        }),
         (true, Some(_)) | (false, Some(_) | None) => Deed {
             problem: Some(answers::bad_argument(Verb::Site)),
             ..Deed::one(Object::new(Name::Hidden, CHANGE))

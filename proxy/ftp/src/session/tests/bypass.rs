@@ -178,7 +178,85 @@ fn aliases_of_verbs() {
 
 #[test]
 fn recursive_listings() {
-    refused(&["LIST -aR /", "LIST -R ..", "NLST -R /", "STAT -R /", "LIST -lR /secret"]);
+    refused(&["LIST -aR /", "LIST -R ..", "STAT -R /", "LIST -lR /secret"]);
+    let mut wire = session();
+    wire.play(ARM);
+    wire.play("C> NLST -R /\nC< 501 …");
+}
+
+/// Pure-FTPd answers `NLST -a xsecret` with the names in `secret`, and `NLST -a` with those in `a`.
+#[test]
+fn options_of_nlst_that_are_names() {
+    for rules in [RULES, "allow * /home/**\ndeny"] {
+        let mut wire = session_with(rules);
+        wire.play(ARM);
+        wire.play("C> NLST -a xsecret\nC< 501 …\nC> NLST -a /home\nC< 501 …\nC> NLST -a\nC< 501 …");
+    }
+}
+
+/// ProFTPD's SITE RMDIR goes through links to directories while it removes what is below.
+#[test]
+fn removals_that_follow_links() {
+    refused(&["SITE RMDIR /in", "RMDA /in", "RMDA x"]);
+}
+
+/// The mode and the times that servers change are those of the directory to which a link leads.
+#[test]
+fn changes_of_a_directory_through_a_link_to_it() {
+    for command in [
+        "SITE CHMOD 777",
+        "SITE CHGRP users",
+        "SITE UTIME 20200101000000",
+        "MFMT 20200101000000",
+        "MFF Modify=20200101000000;",
+        "MDTM 20200101000000",
+    ] {
+        let mut wire = session();
+        wire.play(&format!(
+            "C> {command} link
+             B> MLST /home/link
+             B< 250-x\\n type=dir; link\\n250 x
+             B> CWD /home/link
+             B< 250 x
+             B> PWD
+             B< 257 \"/secret\"
+             B> CWD /home
+             B< 250 x
+             B> PWD
+             B< 257 \"/home\"
+             C< 55…"
+        ));
+        wire.play(&format!(
+            "C> {command} file
+             B> MLST /home/file
+             B< 250-x\\n type=file; file\\n250 x
+             B> {command} file
+             B< 200 x
+             C< 200 x"
+        ));
+        wire.play(&format!(
+            "C> {command} directory
+             B> MLST /home/directory
+             B< 250-x\\n type=dir; directory\\n250 x
+             B> CWD /home/directory
+             B< 250 x
+             B> PWD
+             B< 257 \"/home/directory\"
+             B> {command} /home/directory
+             B< 200 x
+             C< 200 x"
+        ));
+    }
+    // What is neither a file nor a directory that can be entered stays as it is.
+    session().play(
+        "C> SITE CHMOD 777 x\nB> MLST /home/x\nB< 250-x\\n type=OS.unix=symlink; x\\n250 x
+         B> CWD /home/x\nB< 550 no\nB> PWD\nB< 257 \"/home\"\nC< 550 no",
+    );
+    session().play(
+        "C> SITE CHMOD 777 l*\nB> MLST /home/l*\nB< 250-x\\n type=dir; x\\n250 x\nC< 550 …
+         C> SITE CHMOD 777 a[1]\nB> MLST /home/a[1]\nB< 250-x\\n type=file; x\\n250 x
+         B> SITE CHMOD 777 a[1]\nB< 200 x\nC< 200 x",
+    );
 }
 
 #[test]
