@@ -33,6 +33,7 @@ mod fault;
 mod judge;
 mod limits;
 mod login;
+mod opening;
 mod paths;
 mod queue;
 mod renewal;
