@@ -341,7 +341,7 @@ impl Session {
 
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
         self.needs_paths = needs_paths(&policy);
-        self.walks_strictly = policy.denies_below_allowed();
+        self.links = policy.links();
         self.policy = policy;
     }
 }

@@ -54,7 +54,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Policy, Subject};
+use ftpsgate_policies::{Links, Policy, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
@@ -84,8 +84,8 @@ pub struct Session {
     policy: Arc<Policy>,
     /// Of that policy: it is asked with paths.
     needs_paths: bool,
-    /// Of that policy: every directory is walked to.
-    walks_strictly: bool,
+    /// Of that policy: what directory links on the server can do to it.
+    links: Links,
     phase: Phase,
     security: Security,
     expecting: Expecting,
@@ -148,7 +148,7 @@ impl Session {
             client,
             subject,
             needs_paths: judge::needs_paths(&settings.policy),
-            walks_strictly: settings.policy.denies_below_allowed(),
+            links: settings.policy.links(),
             policy: Arc::clone(&settings.policy),
             phase: Phase::ExpectUser,
             security: Security::default(),

@@ -24,9 +24,9 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let was_strict = self.walks_strictly;
+        let links = self.links;
         self.set_policy(policy);
-        if self.walks_strictly && !was_strict {
+        if self.links > links {
             self.walk_again();
         }
         self.timers.clear(Timer::Review);

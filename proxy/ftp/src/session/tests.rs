@@ -31,3 +31,4 @@ mod revocation;
 mod route;
 mod security;
 mod transfer;
+mod walking;

@@ -148,6 +148,19 @@ impl Transfer {
         }
     }
 
+    /// The server's session is in another directory than when its data connection was made ready: it is asked for another
+    /// at the transfer command.
+    pub(super) fn outdate_backend_data(&mut self) {
+        if let Self::Setup(Setup { backend, .. }) = self {
+            match backend {
+                BackendData::Dialling | BackendData::Ready | BackendData::Failed => {
+                    *backend = BackendData::Untold;
+                }
+                BackendData::Pending | BackendData::Untold | BackendData::Leasing | BackendData::Told => {}
+            }
+        }
+    }
+
     /// The transfer that policy may still stop: it waits, or its bytes move.
     pub(super) fn stoppable(&self) -> Option<&Running> {
         match self {

@@ -177,6 +177,7 @@ impl Session {
         let (Some(errand), Some(view)) = (&mut self.errand, &mut self.view) else { return };
         let walk = errand.walk.take();
         view.at = at;
+        self.transfer.outdate_backend_data();
         match errand.then {
             Then::Enter => {
                 view.directory = view.at.clone();
