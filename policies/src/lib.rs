@@ -14,6 +14,7 @@
 //! - [`explain`]: why it is what it is.
 //! - [`subtree`]: the same for whole directories.
 //! - [`links`]: whether links on a server could lead out of what is allowed.
+//! - [`size`]: how large an upload may grow.
 //! - [`shadow`]: rules that can never decide.
 //! - [`limit`]: how many, how fast, and who is locked out.
 //! - [`route`]: which backend serves a session.
@@ -36,6 +37,7 @@ pub mod request;
 pub mod route;
 pub mod rule;
 pub mod shadow;
+pub mod size;
 pub mod subtree;
 
 pub use authorize::{Denial, Observation, Permit};
