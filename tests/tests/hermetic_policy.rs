@@ -260,6 +260,35 @@ fn an_upload_is_stopped_where_it_grows_too_large() {
     let event = stage.gateway.wait_named("no longer allowed", PATIENCE);
     assert_eq!(event.text("rule"), "small files");
     client.expect("NOOP", 200);
+    // All at once, and over as soon: not one byte too many gets there.
+    for (name, bytes, code) in
+        [("exact", 64 << 10, 226), ("one-more", (64 << 10) + 1, 552), ("many", 1 << 20, 552)]
+    {
+        let mut data = client.begin_transfer(&format!("STOR /in/{name}"));
+        let _ = data.try_write(&vec![7; bytes]);
+        data.finish_hastily();
+        assert_eq!(client.reply().code, code, "{name}");
+    }
+    for name in ["large", "one-more", "many"] {
+        let stored = std::fs::metadata(stage.server.path(&format!("in/{name}"))).map_or(0, |file| file.len());
+        assert!(stored <= 64 << 10, "{name}: {stored}");
+    }
+    assert_eq!(stage.server.content("in/exact").len(), 64 << 10);
+}
+
+#[test]
+fn a_reload_bounds_an_upload_that_runs() {
+    let stage = Stage::start("[policy]\ndefault = \"allow\"\n");
+    let mut client = stage.user("anna");
+    let mut data = client.begin_transfer("STOR /in/slow");
+    data.write(&[7; 10_000]);
+    stage.reload("[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"small files\"\nlarger_than = \"20KB\"\naction = \"deny\"\nreply = \"552 Small files only\"\n");
+    data.write(&[7; 10_000]);
+    let _ = data.try_write(&[7; 1]);
+    let reply = client.reply();
+    assert!(reply.code == 552 && reply.mentions("Small files only"), "{reply:?}");
+    assert!(stage.server.content("in/slow").len() <= 20_000);
+    client.expect("NOOP", 200);
 }
 
 #[test]

@@ -139,8 +139,7 @@ impl Session {
         now: Now,
     ) -> Judgement {
         let subcommand = command.subcommand();
-        let zones = self.policy.zones();
-        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let times = self.times(now);
         let mut question = Question {
             policy: &self.policy,
             subject: &self.subject,
@@ -249,8 +248,7 @@ impl Session {
 
     /// Whether a client may connect at all.
     pub(super) fn judge_connection(&self, now: Now) -> Result<Permit, Denial> {
-        let zones = self.policy.zones();
-        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let times = self.times(now);
         let accesses = [Access { operation: Operation::Connect, target: Target::Nothing }];
         let request = Request { times: &times, ..Request::new(&self.subject, "", &accesses) };
         self.policy.authorize(&request)
@@ -333,10 +331,35 @@ impl Session {
         }
     }
 
-    /// Whether some upload's size could make a difference.
-    pub(super) fn has_size_limit(&self, command: &Command, items: &[Item], now: Now) -> bool {
-        let findings = Findings { replaces: None, is_file: Some(true) };
-        self.judge_unseen(command, items, findings, Some(u64::MAX), now).is_err()
+    /// The most bytes that policy allows an upload; `None`: any number. Of what nobody looked at, both kinds count.
+    pub(super) fn upload_bytes_max(
+        &self,
+        command: &Command,
+        items: &[Item],
+        findings: Findings,
+        now: Now,
+    ) -> Option<u64> {
+        let subcommand = command.subcommand();
+        let times = self.times(now);
+        let question = Question {
+            policy: &self.policy,
+            subject: &self.subject,
+            verb: command.verb().name(),
+            subcommand: subcommand.as_deref(),
+            size_bytes: None,
+            times: &times,
+        };
+        let kinds = findings.replaces.map_or(vec![false, true], |replaces| vec![replaces]);
+        let denied_from = kinds.into_iter().filter_map(|replaces| {
+            self.policy.denied_from_bytes(&question.request(&accesses(items, replaces)))
+        });
+        denied_from.min().map(|bytes| bytes.saturating_sub(1))
+    }
+
+    /// The time in each of the policy's zones.
+    fn times(&self, now: Now) -> Vec<LocalTime> {
+        let zones = self.policy.zones();
+        if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) }
     }
 
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {

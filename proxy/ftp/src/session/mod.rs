@@ -25,6 +25,7 @@ mod abort;
 mod answers;
 mod authorize;
 mod backend_data;
+mod bounds;
 mod client_data;
 mod commands;
 mod connect;
@@ -33,6 +34,7 @@ mod fault;
 mod judge;
 mod limits;
 mod login;
+mod measure;
 mod opening;
 mod paths;
 mod queue;
@@ -108,6 +110,10 @@ pub struct Session {
     representation: Representation,
     /// Bytes that ALLO announced for the next upload.
     announced: Option<u64>,
+    /// Bytes that a file of this client may have.
+    file_bytes_max: Option<u64>,
+    /// The server refused SIZE.
+    lacks_size: bool,
     /// REST, held until its transfer command.
     restart: Option<Box<Command>>,
     /// RNFR or SITE CPFR, held until its second half.
@@ -165,6 +171,8 @@ impl Session {
             errand: None,
             representation: Representation::default(),
             announced: None,
+            file_bytes_max: None,
+            lacks_size: false,
             restart: None,
             rename_from: None,
             epsv_only: false,

@@ -1,7 +1,7 @@
 //! A transfer command on its way to the backend, up to the 1yz that starts the relay.
 //!
 //! It goes out when the backend's data connection stands, or the backend knows where to dial (some servers send no 150
-//! before they are connected). REST goes right before it: RFC 959 §4.1.3.
+//! before they are connected), and its file is not too large (`measure`). REST goes right before it: RFC 959 §4.1.3.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::answers;
 use super::authorize::{Context, Deed};
 use super::event::{Action, CloseReason, Direction, Now, RelayOrder, Violation};
 use super::judge::{Findings, Refusal};
+use super::measure::Measured;
 use super::paths::Then;
 use super::settings::RequireTls;
 use super::setup::{BackendData, ClientData};
@@ -28,6 +29,11 @@ impl Session {
             self.restart = None;
             return self
                 .refuse(&command, Reply::new(521, "Data connections must be private: send PROT P first."));
+        }
+        if direction == Direction::Upload && self.is_announced_too_large() {
+            self.restart = None;
+            self.announced = None;
+            return self.refuse(&command, answers::too_large_to_store());
         }
         let started = now.monotonic;
         if self.view.is_some() && self.has_setup() {
@@ -70,17 +76,24 @@ impl Session {
             source_ended: false,
             report: None,
             unique_name: None,
+            measured: Measured::No,
+            bytes_max: None,
+            file_bytes_max: None,
         };
         self.open_transfer(running, now);
     }
 
     /// Sends the transfer command, or REST before it, or waits for the backend's data connection.
-    pub(super) fn open_transfer(&mut self, running: Running, now: Now) {
+    pub(super) fn open_transfer(&mut self, mut running: Running, now: Now) {
+        let backend = self.transfer.backend_data();
+        let waits =
+            backend.is_some_and(|backend| backend != BackendData::Failed) && self.measures(&mut running, now);
         let Transfer::Setup(setup) = &mut self.transfer else {
             self.restart = None;
             return self.finish_transfer(running, answers::no_setup(self.settings.active), now);
         };
         match setup.backend {
+            _ if waits => setup.waiting = Some(running),
             BackendData::Pending | BackendData::Dialling | BackendData::Leasing | BackendData::Told => {
                 setup.waiting = Some(running);
             }
@@ -161,6 +174,7 @@ impl Session {
                     self.actions.push_back(Action::CancelRelay);
                     return self.abort_transfer(running, refusal.reply, now);
                 }
+                self.bound_transfer(&mut running, now);
                 let order = RelayOrder {
                     command: running.command.clone(),
                     direction: running.direction,
@@ -170,12 +184,10 @@ impl Session {
                         .as_ref()
                         .map_or(Protection::Clear, |routed| routed.settings.protection),
                     permit: running.permit.clone(),
+                    bytes_max: running.bytes_max,
                 };
                 self.transfer = Transfer::Relaying { running, held: None };
                 self.expecting = Expecting::Transfer;
-                if self.is_upload_limited(now) {
-                    self.review_upload(now);
-                }
                 self.timers.clear(Timer::Idle);
                 self.reply(reply);
                 self.actions.push_back(Action::StartRelay(order));

@@ -13,6 +13,7 @@ use super::abort::Abort;
 use super::answers;
 use super::event::{Action, Direction, Fact, Now, RelayEnd, RelayReport, TransferRecord, Violation};
 use super::judge::{Findings, Item};
+use super::measure::Measured;
 use super::setup::{BackendData, ClientData, Setup};
 use super::upstream::is_final;
 use super::{Expecting, Session};
@@ -58,6 +59,11 @@ pub(super) struct Running {
     /// Boxed: an idle session should not carry its size.
     pub(super) report: Option<Box<RelayReport>>,
     pub(super) unique_name: Option<Vec<u8>>,
+    pub(super) measured: Measured,
+    /// What the relay may move at most.
+    pub(super) bytes_max: Option<u64>,
+    /// What a limit allowed when the relay began; the rest is policy's.
+    pub(super) file_bytes_max: Option<u64>,
 }
 
 /// What a transfer command became when it was judged.
@@ -71,7 +77,7 @@ pub(super) struct Judged {
 
 impl Running {
     /// How the data ended, if any was moved.
-    fn end(&self) -> Option<RelayEnd> {
+    pub(super) fn end(&self) -> Option<RelayEnd> {
         self.report.as_ref().map(|report| report.end)
     }
 }
@@ -266,7 +272,7 @@ impl Session {
                 let end = report.end;
                 running.bytes = report.bytes;
                 running.report = Some(Box::new(report));
-                let failure = answers::relay_failure(end).or_else(|| self.judge_size(&running, now).err());
+                let failure = self.judge_size(&running, now).or_else(|| answers::relay_failure(end));
                 match (failure, held) {
                     (None, Some(reply)) => self.settle(running, reply, now),
                     (None, None) => {

@@ -385,6 +385,7 @@ impl World {
                 assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
+            Action::BoundRelay(_) => panic!("no rule here looks at sizes"),
             Action::JudgeLogin => self.session.handle_login_judged(None, self.now()),
             Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
             Action::FinishDownload => self.driver.finish(),

@@ -301,6 +301,8 @@ impl Wire {
             ["B", "refused"] => session.handle_upstream_failed(UpstreamFailure::Unreachable, now),
             ["B", "full"] => session.handle_upstream_failed(UpstreamFailure::Full, now),
             ["B", "secured"] => session.handle_upstream_secured(now),
+            ["files", "up", "to", bytes] => session.handle_file_limit(Some(bytes.parse().unwrap())),
+            ["files", "of", "any", "size"] => session.handle_file_limit(None),
             ["tickets", "spent"] => session.handle_data_tickets(DataTickets::Spent),
             ["tickets", "available"] => session.handle_data_tickets(DataTickets::Available),
             ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer, now),
@@ -509,8 +511,11 @@ fn describe_action(action: &Action) -> String {
                 Protection::Clear => "",
                 Protection::Private => ", upstream private",
             };
-            format!("* relay {direction} {protection}{upstream}")
+            let bound = order.bytes_max.map(|bytes| format!(", at most {bytes}"));
+            format!("* relay {direction} {protection}{upstream}{}", bound.unwrap_or_default())
         }
+        Action::BoundRelay(Some(bytes)) => format!("* bound {bytes}"),
+        Action::BoundRelay(None) => "* bound nothing".into(),
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
         Action::ResetDownload => "* reset download".into(),
@@ -654,6 +659,7 @@ fn relay_end(word: &str) -> RelayEnd {
         "stalled" => RelayEnd::Stalled,
         "too-slow" => RelayEnd::TooSlow,
         "too-large" => RelayEnd::TooLarge(Direction::Upload),
+        "too-large-download" => RelayEnd::TooLarge(Direction::Download),
         "violation" => RelayEnd::Violation,
         _ => panic!("no end of a relay: {word}"),
     }
