@@ -11,12 +11,10 @@ use super::transfer::{Running, Transfer};
 impl Session {
     /// The relay of a transfer is about to begin.
     pub(super) fn bound_transfer(&self, running: &mut Running, now: Now) {
-        let is_file = matches!(running.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
-        running.file_bytes_max = self.file_bytes_max.filter(|_| is_file);
         running.bytes_max = self.bytes_max(running, now);
     }
 
-    /// Policy, or what time it is, may have changed.
+    /// Policy, limits, or what time it is, may have changed.
     pub(super) fn bound_transfer_again(&mut self, now: Now) {
         let Transfer::Relaying { running, .. } = &self.transfer else { return };
         let bytes_max = self.bytes_max(running, now);
@@ -29,7 +27,13 @@ impl Session {
     }
 
     fn bytes_max(&self, running: &Running, now: Now) -> Option<u64> {
-        self.policy_bytes_max(running, now).into_iter().chain(running.file_bytes_max).min()
+        self.policy_bytes_max(running, now).into_iter().chain(self.limit_bytes_max(running)).min()
+    }
+
+    /// Limits are for files, not for listings.
+    fn limit_bytes_max(&self, running: &Running) -> Option<u64> {
+        let is_file = matches!(running.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
+        self.file_bytes_max.filter(|_| is_file)
     }
 
     fn policy_bytes_max(&self, running: &Running, now: Now) -> Option<u64> {
@@ -48,7 +52,7 @@ impl Session {
             RelayEnd::TooLarge(Direction::Upload) => {
                 let most = self.policy_bytes_max(running, now)?;
                 // A limit stopped it before.
-                if running.file_bytes_max.is_some_and(|limit| limit < most) {
+                if self.limit_bytes_max(running).is_some_and(|limit| limit < most) {
                     return None;
                 }
                 most.saturating_add(1)

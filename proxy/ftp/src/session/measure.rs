@@ -7,6 +7,7 @@ use crate::codec::{Command, Kind, Reply, Verb};
 
 use super::answers;
 use super::event::Now;
+use super::setup::Setup;
 use super::transfer::{Running, Transfer};
 use super::{Expecting, Session};
 
@@ -77,14 +78,14 @@ impl Session {
             return self.expect_more(Expecting::Measure(asked), now);
         }
         match asked {
-            Asked::Image if reply.kind() == Kind::Completion => match &self.transfer {
-                Transfer::Setup(setup) if let Some(running) = &setup.waiting => {
-                    let spelled = running.spelled.clone();
-                    self.send_size_of(&spelled, now);
-                }
-                // The client has given it up meanwhile.
-                _gone => self.restore_type(None, now),
-            },
+            Asked::Image if reply.kind() == Kind::Completion => {
+                let Transfer::Setup(Setup { waiting: Some(running), .. }) = &self.transfer else {
+                    // The client has given it up meanwhile.
+                    return self.restore_type(None, now);
+                };
+                let spelled = running.spelled.clone();
+                self.send_size_of(&spelled, now);
+            }
             Asked::Image => self.settle_measure(None, now),
             Asked::Size => {
                 self.lacks_size |= matches!(reply.code().value(), 500 | 502);

@@ -70,7 +70,7 @@ impl Session {
             permit,
             items,
             findings,
-            unique_in,
+            unique_in: unique_in.map(Box::new),
             started,
             bytes: 0,
             source_ended: false,
@@ -78,7 +78,6 @@ impl Session {
             unique_name: None,
             measured: Measured::No,
             bytes_max: None,
-            file_bytes_max: None,
         };
         self.open_transfer(running, now);
     }

@@ -51,8 +51,8 @@ pub(super) struct Running {
     /// For policy to be asked again.
     pub(super) items: Vec<Item>,
     pub(super) findings: Findings,
-    /// STOU: where the server puts the file, if that counts.
-    pub(super) unique_in: Option<CanonicalPath>,
+    /// STOU: where the server puts the file, if that counts. Boxed, as below.
+    pub(super) unique_in: Option<Box<CanonicalPath>>,
     pub(super) started: Duration,
     pub(super) bytes: u64,
     pub(super) source_ended: bool,
@@ -62,8 +62,6 @@ pub(super) struct Running {
     pub(super) measured: Measured,
     /// What the relay may move at most.
     pub(super) bytes_max: Option<u64>,
-    /// What a limit allowed when the relay began; the rest is policy's.
-    pub(super) file_bytes_max: Option<u64>,
 }
 
 /// What a transfer command became when it was judged.

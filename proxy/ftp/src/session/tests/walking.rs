@@ -13,7 +13,7 @@ fn fetch(wire: &mut Wire, name: &str, directory: &str) -> Vec<String> {
     told
 }
 
-fn is_walk(line: &String) -> bool {
+fn is_walk(line: &str) -> bool {
     line.starts_with("CWD") || line.starts_with("PWD")
 }
 
