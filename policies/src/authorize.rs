@@ -68,6 +68,14 @@ pub(crate) struct Verdict {
     pub(crate) observed: Vec<usize>,
 }
 
+/// Rules that are about one access, whatever the size of the file.
+pub(crate) struct Matching {
+    /// By what they say.
+    pub(crate) own: Bits,
+    /// Because they allow something in the directory, or below it.
+    pub(crate) implied: Bits,
+}
+
 impl Policy {
     /// Decides one command.
     ///
@@ -120,16 +128,7 @@ impl Policy {
         user: Option<&UserName>,
     ) -> Verdict {
         let index = self.index();
-        let operation = access.map(|access| access.operation);
-        let target = access.map_or(Target::Nothing, |access| access.target);
-        let mut own = of_subject.clone();
-        index.narrow_to_command(request, operation, &mut own);
-        let mut implied = index.none();
-        if operation == Some(Operation::Traverse) {
-            implied.union(of_subject);
-            implied.intersect(&index.implies_traverse);
-        }
-        self.narrow_to_target(target, user, &mut own, &mut implied);
+        let Matching { own, implied } = self.matching(request, access, of_subject, user);
         let is_larger = |number: usize| {
             let least = self.rules[number].rule.matchers.larger_than_bytes;
             least.is_none_or(|least| request.size_bytes.is_some_and(|size| size > least))
@@ -147,7 +146,30 @@ impl Policy {
             }
             return Verdict { rule: Some(number), action: self.rules[number].rule.action, observed };
         }
+        let operation = access.map(|access| access.operation);
         Verdict { rule: None, action: self.default_for(operation), observed }
+    }
+
+    /// The rules that are about an access, whatever the size.
+    pub(crate) fn matching(
+        &self,
+        request: &Request<'_>,
+        access: Option<Access<'_>>,
+        of_subject: &Bits,
+        user: Option<&UserName>,
+    ) -> Matching {
+        let index = self.index();
+        let operation = access.map(|access| access.operation);
+        let target = access.map_or(Target::Nothing, |access| access.target);
+        let mut own = of_subject.clone();
+        index.narrow_to_command(request, operation, &mut own);
+        let mut implied = index.none();
+        if operation == Some(Operation::Traverse) {
+            implied.union(of_subject);
+            implied.intersect(&index.implies_traverse);
+        }
+        self.narrow_to_target(target, user, &mut own, &mut implied);
+        Matching { own, implied }
     }
 
     /// What holds where no rule matches.

@@ -166,16 +166,6 @@ impl Policy {
         !self.index.paths.asked.is_empty()
     }
 
-    /// Whether some directory that is denied may lie in one that is allowed: then a symbolic link could lead
-    /// from here to there, and walking must be strict.
-    pub fn denies_below_allowed(&self) -> bool {
-        let is_enforced = |rule: &&CompiledRule| rule.rule.mode == Mode::Enforce;
-        let mut rules = self.rules.iter().filter(is_enforced);
-        let denies =
-            rules.any(|rule| rule.rule.action == Action::Deny && !rule.rule.matchers.paths.is_empty());
-        denies && (self.default == Action::Allow || rules.any(|rule| rule.rule.action == Action::Allow))
-    }
-
     /// Whether some rule decides about one operation and not about the other.
     pub fn distinguishes(&self, one: Operation, other: Operation) -> bool {
         self.index.by_operation[one as usize] != self.index.by_operation[other as usize]

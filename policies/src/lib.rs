@@ -13,6 +13,8 @@
 //! - [`authorize`]: the decision.
 //! - [`explain`]: why it is what it is.
 //! - [`subtree`]: the same for whole directories.
+//! - [`links`]: whether links on a server could lead out of what is allowed.
+//! - [`size`]: how large an upload may grow.
 //! - [`shadow`]: rules that can never decide.
 //! - [`limit`]: how many, how fast, and who is locked out.
 //! - [`route`]: which backend serves a session.
@@ -28,17 +30,20 @@ mod glob;
 pub mod hours;
 mod index;
 pub mod limit;
+pub mod links;
 pub mod path;
 pub mod pattern;
 pub mod request;
 pub mod route;
 pub mod rule;
 pub mod shadow;
+pub mod size;
 pub mod subtree;
 
 pub use authorize::{Denial, Observation, Permit};
 pub use compile::{CompileError, Definition, Policy, RuleRef};
 pub use glob::{Glob, GlobError};
+pub use links::Links;
 pub use path::{CanonicalPath, PathError, PathProfile};
 pub use request::{Access, Operation, Request, Subject, Target};
 pub use subtree::Extent;

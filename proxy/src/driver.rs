@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_ftp::codec::{Command, Reply, Verb};
+use ftpsgate_ftp::codec::{Command, Reply};
 use ftpsgate_ftp::session::{Action, Client, Direction, Fact, Now, PortError, Session};
 use ftpsgate_policies::{Policy, Subject, limit};
 use tokio::net::TcpStream;
@@ -168,6 +168,7 @@ impl Driver {
             self.session.handle_progress(progress.bytes(), progress.source_ended());
         }
         self.session.handle_data_tickets(self.upstream.data_tickets());
+        self.session.handle_file_limit(self.ticket.file_bytes_max());
         match event {
             Event::Client(ClientLine::Line(line)) => {
                 if !self.ticket.allows_command() {
@@ -300,15 +301,13 @@ impl Driver {
             Action::WithdrawData => self.data.withdraw(),
             Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
             Action::StartRelay(order) => {
-                let is_file =
-                    matches!(order.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
                 let direction = match order.direction {
                     Direction::Upload => limit::Direction::Upload,
                     Direction::Download => limit::Direction::Download,
                 };
-                let bounds = self.ticket.bounds(direction, is_file);
-                self.data.start(order, bounds);
+                self.data.start(order, self.ticket.throttle(direction));
             }
+            Action::BoundRelay(bytes_max) => self.data.bound(bytes_max),
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}
         }

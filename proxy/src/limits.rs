@@ -27,7 +27,7 @@ use tracing::warn;
 use report::Reports;
 use throttle::Rates;
 
-pub use throttle::{Bounds, Throttle};
+pub use throttle::Throttle;
 
 /// What all sessions of the process share.
 #[derive(Debug)]
@@ -267,18 +267,20 @@ impl Ticket {
 }
 
 impl Ticket {
-    /// What a transfer that begins now may not exceed; `is_file`: it is no listing.
-    pub fn bounds(&self, direction: Direction, is_file: bool) -> Bounds {
+    /// How fast a transfer may go that begins now.
+    pub fn throttle(&self, direction: Direction) -> Throttle {
+        Throttle::new(Arc::clone(&self.limits), self.number, direction)
+    }
+
+    /// The size that a file may have, stored or fetched; `None`: any.
+    pub fn file_bytes_max(&self) -> Option<u64> {
         let shared = &self.limits;
-        let throttle = Some(Throttle::new(Arc::clone(shared), self.number, direction));
-        if !is_file || !shared.bounds_files.load(Ordering::Relaxed) {
-            return Bounds { throttle, file_bytes_max: None };
+        if !shared.bounds_files.load(Ordering::Relaxed) {
+            return None;
         }
         let State { limits, members } = &*shared.state();
-        let party =
-            members.get(&self.number).map(|member| Party { subject: &member.subject, session: self.number });
-        let most = party.and_then(|party| limits.file_bytes_max(party));
-        Bounds { throttle, file_bytes_max: most.map(|(bytes, _)| bytes) }
+        let Member { subject, .. } = members.get(&self.number)?;
+        limits.file_bytes_max(Party { subject, session: self.number }).map(|(bytes, _)| bytes)
     }
 }
 

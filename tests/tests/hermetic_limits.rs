@@ -249,9 +249,32 @@ fn a_file_that_is_too_large_is_not_stored_and_not_fetched() {
     client.expect_reply(552);
     drop(data);
     assert_eq!(client.download("RETR small").len(), 50_000);
+    let _data = client.open_data();
+    client.expect("RETR file", 550);
+    assert_eq!(scene.server.record().count("RETR"), 1, "it was asked for its size alone");
+    client.expect("ALLO 50001", 202);
+    let stored = scene.server.record().count("STOR");
+    client.expect("STOR announced", 552);
+    assert_eq!(scene.server.record().count("STOR"), stored);
+    client.expect("NOOP", 200);
+}
+
+#[test]
+fn a_file_of_unknown_size_is_counted_while_it_is_fetched() {
+    let script = Script::new().file("file", &[7; 100_000]).answer("SIZE", b"502 What?\r\n");
+    let scene = limited(script, "[[limit]]\nname = 'l'\nper = 'user'\nfile_size = '50KB'");
+    let mut client = scene.client();
     let mut data = client.begin_transfer("RETR file");
     let (got, end) = data.read_to_end();
     assert!(got.len() <= 50_000 && end != client.clean_end(), "{} bytes", got.len());
     client.expect_reply(426);
     client.expect("NOOP", 200);
+}
+
+#[test]
+fn no_size_is_asked_for_where_no_limit_for_files_holds() {
+    let script = Script::new().file("file", b"content");
+    let scene = limited(script, "[[limit]]\nname = 'l'\nper = 'user'\nusers = ['bob']\nfile_size = '1B'");
+    assert_eq!(scene.client().download("RETR file"), b"content");
+    assert!(!scene.server.record().has_command("SIZE"));
 }

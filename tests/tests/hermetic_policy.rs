@@ -142,14 +142,52 @@ fn what_is_denied_is_told_and_recorded_with_the_rule_and_its_place() {
         assert_eq!(place.starts_with(&file), !rule.is_empty(), "{command}: {place}");
     }
     assert!(!stage.server.path("reports/new").exists());
-    // This server reads names from the directory in which the session was at EPSV, so clients go there first.
     let mut client = stage.user("anna");
+    assert_eq!(client.download("RETR /home/anna/f"), b"home/anna/f");
     client.expect("CWD /home/anna", 250);
     assert_eq!(client.download("RETR f"), b"home/anna/f");
-    client.expect("CWD /in", 250);
-    client.upload("STOR new", b"content");
+    client.upload("STOR /in/new", b"content");
     assert_eq!(stage.server.content("in/new"), b"content");
     client.expect("NOOP", 200);
+}
+
+/// This server takes names from the directory in which it was asked for its data connection.
+#[test]
+fn files_land_where_policy_judged_them_whatever_directory_the_client_is_in() {
+    for policy in [
+        "[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"no\"\npaths = [\"/secret/**\"]\naction = \"deny\"\n",
+        "[policy]\ndefault = \"deny\"\n[[rule]]\nname = \"one tree\"\npaths = [\"/in/**\", \"/home/**\"]\naction = \"allow\"\n",
+    ] {
+        let stage = Stage::start(policy);
+        let mut client = stage.user("anna");
+        client.expect("CWD /home/bob", 250);
+        // Further away each time, and the same name everywhere.
+        for (name, path) in [
+            ("f", "home/bob/f"),
+            ("/home/anna/f", "home/anna/f"),
+            ("../../in/f", "in/f"),
+            ("./f", "home/bob/f"),
+            ("/in/f", "in/f"),
+            ("../anna/f", "home/anna/f"),
+        ] {
+            let content = format!("{name} in {path}");
+            client.upload(&format!("STOR {name}"), content.as_bytes());
+            assert_eq!(stage.server.content(path), content.as_bytes(), "{name}");
+            assert_eq!(client.download(&format!("RETR {name}")), content.as_bytes(), "{name}");
+        }
+        // EPSV first, and then elsewhere.
+        let address = client.epsv();
+        client.expect("CWD /in", 250);
+        let mut data = DataConnection::connect(address);
+        client.expect("RETR f", 150);
+        assert_eq!(data.read_to_end().0, stage.server.content("in/f"));
+        client.expect_reply(226);
+        let listed = String::from_utf8(client.download("NLST /home/anna")).expect("names");
+        assert!(listed.contains('f') && !listed.contains("there"), "{listed}");
+        for stray in ["f", "home/f", "secret/f"] {
+            assert!(!stage.server.path(stray).exists(), "{stray}");
+        }
+    }
 }
 
 #[test]
@@ -221,6 +259,35 @@ fn an_upload_is_stopped_where_it_grows_too_large() {
     assert_eq!(reply.code, 552, "{reply:?}");
     let event = stage.gateway.wait_named("no longer allowed", PATIENCE);
     assert_eq!(event.text("rule"), "small files");
+    client.expect("NOOP", 200);
+    // All at once, and over as soon: not one byte too many gets there.
+    for (name, bytes, code) in
+        [("exact", 64 << 10, 226), ("one-more", (64 << 10) + 1, 552), ("many", 1 << 20, 552)]
+    {
+        let mut data = client.begin_transfer(&format!("STOR /in/{name}"));
+        let _ = data.try_write(&vec![7; bytes]);
+        data.finish_hastily();
+        assert_eq!(client.reply().code, code, "{name}");
+    }
+    for name in ["large", "one-more", "many"] {
+        let stored = std::fs::metadata(stage.server.path(&format!("in/{name}"))).map_or(0, |file| file.len());
+        assert!(stored <= 64 << 10, "{name}: {stored}");
+    }
+    assert_eq!(stage.server.content("in/exact").len(), 64 << 10);
+}
+
+#[test]
+fn a_reload_bounds_an_upload_that_runs() {
+    let stage = Stage::start("[policy]\ndefault = \"allow\"\n");
+    let mut client = stage.user("anna");
+    let mut data = client.begin_transfer("STOR /in/slow");
+    data.write(&[7; 10_000]);
+    stage.reload("[policy]\ndefault = \"allow\"\n[[rule]]\nname = \"small files\"\nlarger_than = \"20KB\"\naction = \"deny\"\nreply = \"552 Small files only\"\n");
+    data.write(&[7; 10_000]);
+    let _ = data.try_write(&[7; 1]);
+    let reply = client.reply();
+    assert!(reply.code == 552 && reply.mentions("Small files only"), "{reply:?}");
+    assert!(stage.server.content("in/slow").len() <= 20_000);
     client.expect("NOOP", 200);
 }
 

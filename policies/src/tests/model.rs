@@ -155,12 +155,26 @@ pub(crate) fn some_path() -> impl Strategy<Value = CanonicalPath> {
 }
 
 /// The accesses' operations and paths, with one place for paths that are not known and one for none.
-type Owned = Vec<(Operation, Option<Option<CanonicalPath>>)>;
+pub(crate) type Owned = Vec<(Operation, Option<Option<CanonicalPath>>)>;
 
-fn accesses() -> impl Strategy<Value = Owned> {
+pub(crate) fn accesses() -> impl Strategy<Value = Owned> {
     let target = prop_oneof![8 => some_path().prop_map(|path| Some(Some(path))), 1 => Just(Some(None)), 1 => Just(None)];
     let operation = prop_oneof![1 => Just(Operation::Traverse), 2 => select(Operation::ALL.to_vec())];
     vec((operation, target), 0..3)
+}
+
+pub(crate) fn borrowed(accesses: &Owned) -> Vec<Access<'_>> {
+    accesses
+        .iter()
+        .map(|(operation, target)| Access {
+            operation: *operation,
+            target: match target {
+                None => Target::Nothing,
+                Some(None) => Target::Unresolved,
+                Some(Some(path)) => Target::Path(path),
+            },
+        })
+        .collect()
 }
 
 fn name_of(explanation: &Explanation) -> Option<String> {
@@ -180,17 +194,7 @@ proptest! {
         size_bytes in select(vec![None, Some(5), Some(50), Some(500)]),
         times in select(vec![vec![], vec![(0, 600), (5, 600)], vec![(6, 1_300), (2, 10)]]),
     ) {
-        let accesses: Vec<Access<'_>> = accesses
-            .iter()
-            .map(|(operation, target)| Access {
-                operation: *operation,
-                target: match target {
-                    None => Target::Nothing,
-                    Some(None) => Target::Unresolved,
-                    Some(Some(path)) => Target::Path(path),
-                },
-            })
-            .collect();
+        let accesses = borrowed(&accesses);
         let times: Vec<LocalTime> = times.into_iter().map(|(day, minute)| LocalTime::new(day, minute).unwrap()).collect();
         let request = Request { subject: &subject, verb, subcommand, accesses: &accesses, size_bytes, times: &times };
         let explanation = policy.explain(&request);

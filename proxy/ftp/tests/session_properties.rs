@@ -150,10 +150,10 @@ fn world_at(depth: Depth, (mode, require_tls): (Mode, RequireTls), servers: &Ser
         Depth::Uploading => world.say("STOR a"),
     }
     if depth > Depth::Armed {
-        // An active backend is told first where to dial.
-        for step in [Step::Answer(0), Step::Report(0, 0), Step::Answer(0), Step::Answer(0)] {
+        // A backend is asked whether there is a file, and one that is active, or was walked in, for its data connection.
+        for step in [Step::Answer(0), Step::Report(0, 0)].iter().cycle().take(8) {
             if !world.is_relaying() {
-                world.step(&step);
+                world.step(step);
             }
         }
         assert!(world.is_relaying());

@@ -20,7 +20,7 @@ use super::transfer::Transfer;
 use crate::data::Leg;
 use crate::data::passive::{DataSocket, Lease, LeaseEnded, NoPort};
 use crate::data::relay::{self, Progress};
-use crate::limits::Bounds;
+use crate::limits::Throttle;
 use crate::service::Service;
 use crate::tls::SessionTls;
 
@@ -173,7 +173,7 @@ impl DataPlane {
     }
 
     /// Joins the two data connections.
-    pub(super) fn start(&mut self, order: RelayOrder, bounds: Bounds) {
+    pub(super) fn start(&mut self, order: RelayOrder, throttle: Throttle) {
         let (Some(client), Some(backend), Some(target)) =
             (self.client_end.take(), self.backend_end.take(), self.target.clone())
         else {
@@ -184,7 +184,7 @@ impl DataPlane {
             // From the 150 on an end that is not ours to make must not look like one.
             socket.reset_on_drop();
         }
-        let progress = Arc::new(Progress::bounded(bounds));
+        let progress = Arc::new(Progress::bounded(throttle, order.bytes_max));
         let span = info_span!(
             "transfer",
             verb = order.command.verb().name(),
@@ -200,6 +200,13 @@ impl DataPlane {
         };
         self.relay = Some(Box::pin(transfer.run(client, backend).instrument(span)));
         self.progress = Some(progress);
+    }
+
+    /// Bytes that the relay that runs may hand over in all.
+    pub(super) fn bound(&self, bytes_max: Option<u64>) {
+        if let Some(progress) = &self.progress {
+            progress.set_bytes_max(bytes_max);
+        }
     }
 
     /// Ends a complete download.

@@ -139,8 +139,7 @@ async fn sessions_that_are_open_count_under_limits_that_come_with_a_reload() {
 }
 
 /// How many bytes may move within that time, where each is asked for as soon as it may be.
-async fn moved(bounds: &mut super::Bounds, time: Duration) -> u64 {
-    let throttle = bounds.throttle.as_mut().unwrap();
+async fn moved(throttle: &mut super::Throttle, time: Duration) -> u64 {
     let end = tokio::time::Instant::now() + time;
     let mut moved = 0;
     while tokio::time::Instant::now() < end {
@@ -156,33 +155,26 @@ async fn moved(bounds: &mut super::Bounds, time: Duration) -> u64 {
 async fn a_transfer_follows_the_rates_of_every_reload() {
     let shared = shared(Vec::new());
     let ticket = admit(&shared).unwrap();
-    let mut bounds = ticket.bounds(Direction::Upload, true);
-    assert_eq!(
-        bounds.throttle.as_mut().unwrap().request(1 << 40),
-        Grant::Bytes(1 << 40),
-        "no limit, no wait"
-    );
+    let mut throttle = ticket.throttle(Direction::Upload);
+    assert_eq!(throttle.request(1 << 40), Grant::Bytes(1 << 40), "no limit, no wait");
     for rate in [1_000_000, 20_000_000, 3_000_000] {
         shared.reload(vec![Limit { upload_rate_bytes: Some(rate), ..limit("l") }]).unwrap();
-        let moved = moved(&mut bounds, Duration::from_secs(5)).await;
+        let moved = moved(&mut throttle, Duration::from_secs(5)).await;
         assert!(moved.abs_diff(rate * 5) <= rate * 5 * 3 / 100, "{moved} of {}", rate * 5);
     }
     shared.reload(vec![Limit { download_rate_bytes: Some(1), ..limit("l") }]).unwrap();
-    assert_eq!(
-        bounds.throttle.as_mut().unwrap().request(1 << 40),
-        Grant::Bytes(1 << 40),
-        "the other direction"
-    );
+    assert_eq!(throttle.request(1 << 40), Grant::Bytes(1 << 40), "the other direction");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_smallest_file_size_holds_and_not_for_listings() {
+async fn the_smallest_file_size_holds() {
     let shared = shared(vec![
         Limit { file_bytes_max: Some(9), ..limit("a") },
         Limit { file_bytes_max: Some(5), per: Scope::User, ..limit("b") },
     ]);
     let ticket = admit(&shared).unwrap();
     assert!(ticket.admits_user(&subject(Some("anna"))));
-    assert_eq!(ticket.bounds(Direction::Download, true).file_bytes_max, Some(5));
-    assert_eq!(ticket.bounds(Direction::Download, false).file_bytes_max, None);
+    assert_eq!(ticket.file_bytes_max(), Some(5));
+    shared.reload(Vec::new()).unwrap();
+    assert_eq!(ticket.file_bytes_max(), None);
 }

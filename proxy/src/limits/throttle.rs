@@ -19,15 +19,6 @@ pub(super) struct Rates {
     generation: AtomicU64,
 }
 
-/// What one transfer may not exceed.
-#[derive(Debug, Default)]
-pub struct Bounds {
-    /// How fast it may go.
-    pub throttle: Option<Throttle>,
-    /// How large its file may be.
-    pub file_bytes_max: Option<u64>,
-}
-
 /// One transfer's part; dropping it leaves its share to others.
 #[derive(Debug)]
 pub struct Throttle {

@@ -10,7 +10,7 @@ use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::request::{Tls, TlsVersion};
 use ftpsgate_policies::rule::{Action, CertificatePattern, Matchers};
 use ftpsgate_policies::{
-    Access, CanonicalPath, Extent, Operation, PathProfile, Request, RuleRef, Subject, Target,
+    Access, CanonicalPath, Extent, Links, Operation, PathProfile, Request, RuleRef, Subject, Target,
 };
 
 use super::rehearsal::Exchange;
@@ -261,7 +261,7 @@ impl Case<'_> {
         let times = self.times();
         let subcommand = self.command.and_then(Command::subcommand);
         let request = self.request(candidate, &[], subcommand.as_deref(), &times);
-        let has_links = policy.denies_below_allowed();
+        let has_links = policy.links() != Links::Harmless;
         let below = self.deed()?.below(self.profile, self.standing.directory.as_ref(), has_links);
         let is_mixed = |operation: &Operation, path: &CanonicalPath| {
             policy.authorize_subtree(&request, *operation, path) != Extent::All

@@ -165,9 +165,13 @@ impl Rehearsal {
                     Direction::Upload => self.size_bytes,
                     Direction::Download => 0,
                 };
+                let (bytes, end) = match order.bytes_max.filter(|most| *most < bytes) {
+                    Some(most) => (most, RelayEnd::TooLarge(order.direction)),
+                    None => (bytes, RelayEnd::Complete),
+                };
                 self.is_transfer_open = true;
                 session.handle_progress(bytes, true);
-                let report = RelayReport { bytes, end: RelayEnd::Complete, tls: None, upstream_tls: None };
+                let report = RelayReport { bytes, end, tls: None, upstream_tls: None };
                 session.handle_relay_finished(report, now);
             }
             // The transfer was given up: its end is not told any more.
@@ -176,6 +180,7 @@ impl Rehearsal {
             Action::RenewUpstream
             | Action::SettleRenewal(_)
             | Action::SetClientAddress(_)
+            | Action::BoundRelay(_)
             | Action::DiscardData
             | Action::WithdrawData
             | Action::ResetDownload

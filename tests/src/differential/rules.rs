@@ -61,7 +61,7 @@ paths = ["/pub/**", "/é/**"]
 action = "allow"
 "#,
     allows: |_, path| within(path, &["/pub", "/é"]),
-    has_links_out: false,
+    has_links_out: true,
     control: &[
         ("RETR /pub/secret/f", true),
         ("STOR /é/new", true),

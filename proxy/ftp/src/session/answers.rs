@@ -131,6 +131,16 @@ pub(super) fn help_on(argument: &[u8]) -> Reply {
     }
 }
 
+/// ALLO announced more than a file may have.
+pub(super) fn too_large_to_store() -> Reply {
+    Reply::new(552, "The file is larger than you may store.")
+}
+
+/// SIZE says that a file has more than it may have.
+pub(super) fn too_large_to_fetch() -> Reply {
+    Reply::new(550, "The file is larger than you may fetch.")
+}
+
 /// What a client is told about a transfer whose data did not make it. `None`: it did.
 pub(super) fn relay_failure(end: RelayEnd) -> Option<Reply> {
     let (code, text) = match end {

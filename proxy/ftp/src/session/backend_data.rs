@@ -3,6 +3,9 @@
 //! What a backend says of its address is never believed, only its port. Where it dials us, it is told so right before
 //! the transfer command and never earlier: all sessions share one peer address there, so the port that it was told
 //! decides whose data it is, and is leased for as short a time as can be. RFC 959 §4.1.2, RFC 2428.
+//!
+//! Some servers take names from the directory in which they were asked for the data connection (libunftp): it is asked
+//! for after the walk to where a transfer takes place.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
@@ -19,6 +22,7 @@ impl Session {
     /// How the backend's side of a new setup begins.
     pub(super) fn first_backend_data(&self) -> BackendData {
         match self.upstream_settings().data {
+            UpstreamData::Passive if self.may_walk() => BackendData::Untold,
             UpstreamData::Passive => BackendData::Pending,
             UpstreamData::Active => BackendData::Untold,
         }

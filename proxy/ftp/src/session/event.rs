@@ -70,6 +70,8 @@ pub enum Action {
     WithdrawData,
     /// Join the two data connections. Answered by `handle_relay_finished`.
     StartRelay(RelayOrder),
+    /// From now on the relay that runs may hand over so many bytes in all, as in [`RelayOrder::bytes_max`]. Not answered.
+    BoundRelay(Option<u64>),
     /// Stop the relay, or what was to become one: both data connections end so that nobody can take them for
     /// complete. Not answered.
     CancelRelay,
@@ -94,6 +96,8 @@ pub struct RelayOrder {
     pub upstream_protection: Protection,
     /// What policy said.
     pub permit: Permit,
+    /// Bytes that may be handed over: with more to come the relay ends as [`RelayEnd::TooLarge`]. `None`: no bound.
+    pub bytes_max: Option<u64>,
 }
 
 /// Where the bytes of a transfer go.
@@ -141,7 +145,7 @@ pub enum RelayEnd {
     Stalled,
     /// Slower than the minimum rate.
     TooSlow,
-    /// The file is larger than this client may move.
+    /// There was more to come than [`RelayOrder::bytes_max`]; no byte beyond was handed over.
     TooLarge(Direction),
     /// Bytes came from the side that had none to send.
     Violation,

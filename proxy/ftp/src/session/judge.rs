@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::rule::Action;
 use ftpsgate_policies::{
-    Access, CanonicalPath, Denial, Extent, Observation, Operation, PathProfile, Permit, Policy, Request,
-    Subject, Target,
+    Access, CanonicalPath, Denial, Extent, Links, Observation, Operation, PathProfile, Permit, Policy,
+    Request, Subject, Target,
 };
 
 use crate::codec::{Command, Reply, Verb};
@@ -64,8 +64,6 @@ pub(super) enum Judgement {
 pub(super) struct Refusal {
     pub(super) denial: Denial,
     pub(super) reply: Reply,
-    /// Only because of the upload's size.
-    pub(super) is_too_large: bool,
 }
 
 /// What a command would be judged by besides its own words.
@@ -175,8 +173,7 @@ impl Session {
         now: Now,
     ) -> Judgement {
         let subcommand = command.subcommand();
-        let zones = self.policy.zones();
-        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let times = self.times(now);
         let mut question = Question {
             policy: &self.policy,
             subject: &self.subject,
@@ -191,7 +188,7 @@ impl Session {
                 question.ask(accesses).is_ok()
             };
             let reply = refusal(&denial, items, is_too_large);
-            Judgement::Denied(Refusal { denial, reply, is_too_large })
+            Judgement::Denied(Refusal { denial, reply })
         };
         let may_replace = items.iter().any(|item| item.may_replace);
         let accesses = accesses(items, findings.replaces == Some(true));
@@ -218,7 +215,7 @@ impl Session {
                 break;
             }
             let root = CanonicalPath::root();
-            let path = if item.follows_links && self.walks_strictly { &root } else { path };
+            let path = if item.follows_links && self.links != Links::Harmless { &root } else { path };
             let mixed = item.below.iter().find(|&&operation| !question.holds_below(operation, path));
             let Some(&operation) = mixed else { continue };
             match (item.spares_files, findings.is_file) {
@@ -232,7 +229,7 @@ impl Session {
                         observed: permit.observed().to_vec(),
                     };
                     let reply = Reply::new(550, "Not allowed by policy for all that is in this directory.");
-                    return Judgement::Denied(Refusal { denial, reply, is_too_large: false });
+                    return Judgement::Denied(Refusal { denial, reply });
                 }
             }
         }
@@ -290,8 +287,7 @@ impl Session {
 
     /// Whether a client may connect at all.
     pub(super) fn judge_connection(&self, now: Now) -> Result<Permit, Denial> {
-        let zones = self.policy.zones();
-        let times = if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) };
+        let times = self.times(now);
         let accesses = [Access { operation: Operation::Connect, target: Target::Nothing }];
         let request = Request { times: &times, ..Request::new(&self.subject, "", &accesses) };
         self.policy.authorize(&request)
@@ -374,15 +370,40 @@ impl Session {
         }
     }
 
-    /// Whether some upload's size could make a difference.
-    pub(super) fn has_size_limit(&self, command: &Command, items: &[Item], now: Now) -> bool {
-        let findings = Findings { replaces: None, is_file: Some(true) };
-        self.judge_unseen(command, items, findings, Some(u64::MAX), now).is_err()
+    /// The most bytes that policy allows an upload; `None`: any number. Of what nobody looked at, both kinds count.
+    pub(super) fn upload_bytes_max(
+        &self,
+        command: &Command,
+        items: &[Item],
+        findings: Findings,
+        now: Now,
+    ) -> Option<u64> {
+        let subcommand = command.subcommand();
+        let times = self.times(now);
+        let question = Question {
+            policy: &self.policy,
+            subject: &self.subject,
+            verb: command.verb().name(),
+            subcommand: subcommand.as_deref(),
+            size_bytes: None,
+            times: &times,
+        };
+        let kinds = findings.replaces.map_or(vec![false, true], |replaces| vec![replaces]);
+        let denied_from = kinds.into_iter().filter_map(|replaces| {
+            self.policy.denied_from_bytes(&question.request(&accesses(items, replaces)))
+        });
+        denied_from.min().map(|bytes| bytes.saturating_sub(1))
+    }
+
+    /// The time in each of the policy's zones.
+    fn times(&self, now: Now) -> Vec<LocalTime> {
+        let zones = self.policy.zones();
+        if zones.is_empty() { Vec::new() } else { self.settings.clock.times(now.wall, zones) }
     }
 
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
         self.needs_paths = needs_paths(&policy);
-        self.walks_strictly = policy.denies_below_allowed();
+        self.links = policy.links();
         self.policy = policy;
     }
 }

@@ -25,6 +25,7 @@ mod abort;
 mod answers;
 mod authorize;
 mod backend_data;
+mod bounds;
 mod client_data;
 mod commands;
 mod connect;
@@ -33,6 +34,8 @@ mod fault;
 mod judge;
 mod limits;
 mod login;
+mod measure;
+mod opening;
 mod paths;
 mod queue;
 mod renewal;
@@ -53,7 +56,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Policy, Subject};
+use ftpsgate_policies::{Links, Policy, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
@@ -83,8 +86,8 @@ pub struct Session {
     policy: Arc<Policy>,
     /// Of that policy: it is asked with paths.
     needs_paths: bool,
-    /// Of that policy: every directory is walked to.
-    walks_strictly: bool,
+    /// Of that policy: what directory links on the server can do to it.
+    links: Links,
     phase: Phase,
     security: Security,
     expecting: Expecting,
@@ -107,6 +110,10 @@ pub struct Session {
     representation: Representation,
     /// Bytes that ALLO announced for the next upload.
     announced: Option<u64>,
+    /// Bytes that a file of this client may have.
+    file_bytes_max: Option<u64>,
+    /// The server refused SIZE.
+    lacks_size: bool,
     /// REST, held until its transfer command.
     restart: Option<Box<Command>>,
     /// RNFR or SITE CPFR, held until its second half.
@@ -147,7 +154,7 @@ impl Session {
             client,
             subject,
             needs_paths: judge::needs_paths(&settings.policy),
-            walks_strictly: settings.policy.denies_below_allowed(),
+            links: settings.policy.links(),
             policy: Arc::clone(&settings.policy),
             phase: Phase::ExpectUser,
             security: Security::default(),
@@ -164,6 +171,8 @@ impl Session {
             errand: None,
             representation: Representation::default(),
             announced: None,
+            file_bytes_max: None,
+            lacks_size: false,
             restart: None,
             rename_from: None,
             epsv_only: false,

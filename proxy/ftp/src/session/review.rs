@@ -1,7 +1,7 @@
-//! What policy allowed may not be allowed any more: by another policy, at another hour, or because an upload has grown.
+//! What policy allowed may not be allowed any more: by another policy, or at another hour.
 //!
 //! A command is always asked about when it comes. Here are the things that last: a connection, a login and a running
-//! transfer.
+//! transfer; how large an upload may grow is in [`super::bounds`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,9 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let was_strict = self.walks_strictly;
+        let links = self.links;
         self.set_policy(policy);
-        if self.walks_strictly && !was_strict {
+        if self.links > links {
             self.walk_again();
         }
         self.timers.clear(Timer::Review);
@@ -40,38 +40,18 @@ impl Session {
         }
     }
 
-    /// The same, where the size of an upload can.
-    pub(super) fn review_upload(&mut self, now: Now) {
-        self.timers.set(Timer::Review, now.monotonic + UPLOAD_INTERVAL);
-    }
-
     pub(super) fn handle_review(&mut self, now: Now) {
-        if self.is_upload_limited(now) {
-            self.review_upload(now);
-        }
         self.begin_review(now);
         self.review(now);
     }
 
-    /// Whether policy allows an upload that has come to its end, now that its size is known. The server has the file
-    /// already; its client is told, and so is the record.
-    pub(super) fn judge_size(&mut self, running: &Running, now: Now) -> Result<(), Reply> {
-        if running.direction != Direction::Upload {
-            return Ok(());
-        }
-        match self.judge_running(running, Some(running.bytes), now) {
-            Err(refusal) if refusal.is_too_large => {
-                let verb = running.command.verb();
-                let path = running.items.iter().find_map(|item| item.place.path()).cloned();
-                self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code: 552 });
-                Err(Reply::new(552, TOO_LARGE))
-            }
-            Err(_) | Ok(_) => Ok(()),
-        }
-    }
-
     /// What was not found out before is not found out now.
-    fn judge_running(&self, running: &Running, size_bytes: Option<u64>, now: Now) -> Result<Permit, Refusal> {
+    pub(super) fn judge_running(
+        &self,
+        running: &Running,
+        size_bytes: Option<u64>,
+        now: Now,
+    ) -> Result<Permit, Refusal> {
         self.judge_unseen(&running.command, &running.items, running.findings, size_bytes, now)
     }
 
@@ -82,6 +62,8 @@ impl Session {
         }
         if let Err(refusal) = self.judge_transfer(now) {
             self.revoke_transfer(refusal, now);
+        } else {
+            self.bound_transfer_again(now);
         }
         self.advance(now);
     }
@@ -106,20 +88,10 @@ impl Session {
         self.judge_running(running, size, now).map(drop)
     }
 
-    /// Whether an upload runs whose size could come to matter.
-    pub(super) fn is_upload_limited(&self, now: Now) -> bool {
-        self.transfer.stoppable().is_some_and(|running| {
-            running.direction == Direction::Upload
-                && self.has_size_limit(&running.command, &running.items, now)
-        })
-    }
-
     fn judge_connection_again(&self, now: Now) -> Result<(), Refusal> {
         match self.judge_connection(now) {
             Ok(_) => Ok(()),
-            Err(denial) => {
-                Err(Refusal { denial, reply: answers::closing("Not allowed by policy"), is_too_large: false })
-            }
+            Err(denial) => Err(Refusal { denial, reply: answers::closing("Not allowed by policy") }),
         }
     }
 
@@ -139,13 +111,14 @@ impl Session {
         let Some(running) = self.transfer.stoppable() else { return };
         let verb = running.command.verb();
         let path = running.items.iter().find_map(|item| item.place.path()).cloned();
-        let code = if refusal.is_too_large { 552 } else { 426 };
-        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
-        let text = match code {
-            552 => TOO_LARGE,
-            _revoked => "Policy no longer allows this transfer; transfer aborted.",
+        let reply = if running.direction == Direction::Upload && self.is_size_at_fault(running, now) {
+            refusal.reply
+        } else {
+            Reply::new(426, "Policy no longer allows this transfer; transfer aborted.")
         };
-        self.stop_transfer(Reply::new(code, text), now);
+        let code = reply.code().value();
+        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
+        self.stop_transfer(reply, now);
     }
 
     /// A connection that is not allowed is told so before anything else; under TLS from the first byte nothing can be
@@ -166,9 +139,5 @@ impl Session {
     }
 }
 
-const TOO_LARGE: &str = "The file is larger than policy allows; transfer aborted.";
-
-/// Within this time something that is no longer allowed ends…
+/// Within this time something that is no longer allowed ends.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(1);
-/// …and within this time an upload that has become too large.
-const UPLOAD_INTERVAL: Duration = Duration::from_millis(100);

@@ -42,7 +42,7 @@ pub(super) enum BackendData {
     Pending,
     /// Passive: the port that it named is being dialled.
     Dialling,
-    /// Active: it is told nothing before the transfer command comes.
+    /// It is told nothing before the transfer command comes, and the server is where that takes place.
     Untold,
     /// Active: a port of ours is being leased.
     Leasing,

@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 
 use crate::codec::{Command, Reply, Verb};
 
+use super::measure;
 use super::paths;
 use super::renewal::Asked;
 
@@ -95,6 +96,8 @@ pub(super) enum Expecting {
     Renewal(Asked),
     /// To what is asked for the sake of paths.
     Paths(paths::Asked),
+    /// To what is asked for the size of a file.
+    Measure(measure::Asked),
     /// 1yz, then the final reply, of a transfer command; ABOR's too.
     Transfer,
 }

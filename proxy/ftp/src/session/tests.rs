@@ -30,4 +30,6 @@ mod restart;
 mod revocation;
 mod route;
 mod security;
+mod sizes;
 mod transfer;
+mod walking;

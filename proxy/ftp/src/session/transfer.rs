@@ -1,26 +1,20 @@
 //! Transfers, and their ends: none is ever made to look clean that was not.
 //!
-//! The transfer command goes to the backend when its data connection stands, or it knows where to dial (some servers
-//! send no 150 before they are connected). The backend's 150 starts the relay; its last reply is given to the client
-//! only when the data says the same.
+//! How a transfer command gets to the backend is in [`super::opening`]. The backend's 150 starts the relay; its last reply
+//! is given to the client only when the data says the same.
 
 use std::time::Duration;
 
 use ftpsgate_policies::{CanonicalPath, Permit};
 
-use crate::codec::{Command, Kind, Protection, Reply, Verb};
+use crate::codec::{Command, Kind, Reply};
 
 use super::abort::Abort;
 use super::answers;
-use super::authorize::{Context, Deed};
-use super::event::{
-    Action, CloseReason, Direction, Fact, Now, RelayEnd, RelayOrder, RelayReport, TransferRecord, Violation,
-};
-use super::judge::{Findings, Item, Refusal};
-use super::paths::Then;
-use super::settings::RequireTls;
+use super::event::{Action, Direction, Fact, Now, RelayEnd, RelayReport, TransferRecord, Violation};
+use super::judge::{Findings, Item};
+use super::measure::Measured;
 use super::setup::{BackendData, ClientData, Setup};
-use super::timers::Timer;
 use super::upstream::is_final;
 use super::{Expecting, Session};
 
@@ -51,20 +45,23 @@ pub(super) enum Transfer {
 pub(super) struct Running {
     pub(super) command: Command,
     /// The same with the paths that were judged.
-    spelled: Command,
+    pub(super) spelled: Command,
     pub(super) direction: Direction,
-    permit: Permit,
+    pub(super) permit: Permit,
     /// For policy to be asked again.
     pub(super) items: Vec<Item>,
     pub(super) findings: Findings,
-    /// STOU: where the server puts the file, if that counts.
-    unique_in: Option<CanonicalPath>,
-    started: Duration,
+    /// STOU: where the server puts the file, if that counts. Boxed, as below.
+    pub(super) unique_in: Option<Box<CanonicalPath>>,
+    pub(super) started: Duration,
     pub(super) bytes: u64,
-    source_ended: bool,
+    pub(super) source_ended: bool,
     /// Boxed: an idle session should not carry its size.
-    report: Option<Box<RelayReport>>,
-    unique_name: Option<Vec<u8>>,
+    pub(super) report: Option<Box<RelayReport>>,
+    pub(super) unique_name: Option<Vec<u8>>,
+    pub(super) measured: Measured,
+    /// What the relay may move at most.
+    pub(super) bytes_max: Option<u64>,
 }
 
 /// What a transfer command became when it was judged.
@@ -78,7 +75,7 @@ pub(super) struct Judged {
 
 impl Running {
     /// How the data ended, if any was moved.
-    fn end(&self) -> Option<RelayEnd> {
+    pub(super) fn end(&self) -> Option<RelayEnd> {
         self.report.as_ref().map(|report| report.end)
     }
 }
@@ -155,6 +152,19 @@ impl Transfer {
         }
     }
 
+    /// The server's session is in another directory than when its data connection was made ready: it is asked for another
+    /// at the transfer command.
+    pub(super) fn outdate_backend_data(&mut self) {
+        if let Self::Setup(Setup { backend, .. }) = self {
+            match backend {
+                BackendData::Dialling | BackendData::Ready | BackendData::Failed => {
+                    *backend = BackendData::Untold;
+                }
+                BackendData::Pending | BackendData::Untold | BackendData::Leasing | BackendData::Told => {}
+            }
+        }
+    }
+
     /// The transfer that policy may still stop: it waits, or its bytes move.
     pub(super) fn stoppable(&self) -> Option<&Running> {
         match self {
@@ -187,128 +197,6 @@ impl Transfer {
 }
 
 impl Session {
-    pub(super) fn run_transfer(&mut self, command: Command, direction: Direction, now: Now) {
-        let is_clear = self.security.protection() == Protection::Clear;
-        if is_clear && self.settings.require_tls == RequireTls::Data {
-            self.restart = None;
-            return self
-                .refuse(&command, Reply::new(521, "Data connections must be private: send PROT P first."));
-        }
-        let started = now.monotonic;
-        if self.view.is_some() && self.has_setup() {
-            return self.begin_errand(command, None, Then::Transfer { direction, started }, now);
-        }
-        let context = Context { held: None, is_restarted: self.restart.is_some() };
-        let items = self.items(&Deed::of(&command, context));
-        let Some(permit) = self.permit_items(&command, &items, now) else {
-            self.restart = None;
-            self.announced = None;
-            return;
-        };
-        let judged =
-            Judged { spelled: command.clone(), items, findings: Findings::default(), unique_in: None };
-        self.open_judged(command, judged, direction, started, permit, now);
-    }
-
-    /// Policy allowed a transfer command.
-    pub(super) fn open_judged(
-        &mut self,
-        command: Command,
-        judged: Judged,
-        direction: Direction,
-        started: Duration,
-        permit: Permit,
-        now: Now,
-    ) {
-        let Judged { spelled, items, findings, unique_in } = judged;
-        self.announced = None;
-        let running = Running {
-            command,
-            spelled,
-            direction,
-            permit,
-            items,
-            findings,
-            unique_in,
-            started,
-            bytes: 0,
-            source_ended: false,
-            report: None,
-            unique_name: None,
-        };
-        self.open_transfer(running, now);
-    }
-
-    /// Sends the transfer command, or REST before it, or waits for the backend's data connection.
-    pub(super) fn open_transfer(&mut self, running: Running, now: Now) {
-        let Transfer::Setup(setup) = &mut self.transfer else {
-            self.restart = None;
-            return self.finish_transfer(running, answers::no_setup(self.settings.active), now);
-        };
-        match setup.backend {
-            BackendData::Pending | BackendData::Dialling | BackendData::Leasing | BackendData::Told => {
-                setup.waiting = Some(running);
-            }
-            BackendData::Untold => {
-                setup.waiting = Some(running);
-                setup.backend = BackendData::Pending;
-                self.prepare_backend_data(now);
-            }
-            BackendData::Failed => {
-                self.restart = None;
-                self.transfer = Transfer::Idle;
-                self.actions.push_back(Action::DiscardData);
-                let reply = Reply::new(425, "The server's data connection cannot be opened.");
-                self.finish_transfer(running, reply, now);
-            }
-            BackendData::Ready => match self.restart.take() {
-                Some(restart) => {
-                    setup.waiting = Some(running);
-                    self.send(*restart, Expecting::Restart, now);
-                }
-                None => {
-                    let command = running.spelled.clone();
-                    self.transfer = Transfer::Opening { running, client: setup.client };
-                    self.send(command, Expecting::Transfer, now);
-                }
-            },
-        }
-    }
-
-    pub(super) fn handle_restart(&mut self, reply: Reply, now: Now) {
-        if reply.kind() == Kind::Preliminary {
-            return self.expect_more(Expecting::Restart, now);
-        }
-        if !is_final(&reply) && !matches!(self.transfer, Transfer::Setup(_)) {
-            // Nobody opened the leased port meanwhile. What REST said must not count for the next transfer.
-            let undo = Command::with(Verb::Rest, "0").expect("one clean line");
-            return self.send(undo, Expecting::RestartUndone, now);
-        }
-        if reply.kind() == Kind::Completion {
-            return self.violate_upstream(Violation::ImpossibleReply, now);
-        }
-        let Transfer::Setup(setup) = &mut self.transfer else { return };
-        let Some(running) = setup.waiting.take() else { return };
-        if reply.kind() == Kind::Intermediate {
-            return self.open_transfer(running, now);
-        }
-        self.transfer = Transfer::Idle;
-        self.actions.push_back(Action::DiscardData);
-        self.finish_transfer(running, reply, now);
-    }
-
-    pub(super) fn handle_restart_undone(&mut self, reply: Reply, now: Now) {
-        match reply.kind() {
-            Kind::Preliminary => self.expect_more(Expecting::RestartUndone, now),
-            Kind::Intermediate => {}
-            // Where the next transfer would begin is not known.
-            Kind::Completion | Kind::TransientFailure | Kind::PermanentFailure => {
-                let reply = answers::closing("The server keeps the offset of a transfer that is over");
-                self.close(CloseReason::NotResynchronised, Some(reply));
-            }
-        }
-    }
-
     pub(super) fn handle_transfer_reply(&mut self, reply: Reply, now: Now) {
         match self.transfer.take() {
             Transfer::Opening { running, client } => self.handle_opening_reply(running, client, reply, now),
@@ -330,51 +218,6 @@ impl Session {
             | Transfer::Finishing { .. }
             | Transfer::Failing { .. }) => {
                 self.transfer = transfer;
-                self.violate_upstream(Violation::ImpossibleReply, now);
-            }
-        }
-    }
-
-    fn handle_opening_reply(&mut self, mut running: Running, client: ClientData, reply: Reply, now: Now) {
-        match reply.kind() {
-            Kind::Preliminary => {
-                if running.command.verb() == Verb::Stou {
-                    running.unique_name = unique_name(reply.last_text());
-                }
-                if let Err(refusal) = self.judge_unique_name(&running, now) {
-                    self.record_denial(&running.command, &running.items, &refusal);
-                    self.actions.push_back(Action::CancelRelay);
-                    return self.abort_transfer(running, refusal.reply, now);
-                }
-                let order = RelayOrder {
-                    command: running.command.clone(),
-                    direction: running.direction,
-                    protection: self.security.protection(),
-                    upstream_protection: self
-                        .routed
-                        .as_ref()
-                        .map_or(Protection::Clear, |routed| routed.settings.protection),
-                    permit: running.permit.clone(),
-                };
-                self.transfer = Transfer::Relaying { running, held: None };
-                self.expecting = Expecting::Transfer;
-                if self.is_upload_limited(now) {
-                    self.review_upload(now);
-                }
-                self.timers.clear(Timer::Idle);
-                self.reply(reply);
-                self.actions.push_back(Action::StartRelay(order));
-            }
-            Kind::TransientFailure => {
-                self.actions.push_back(Action::DiscardData);
-                self.finish_transfer(running, reply, now);
-            }
-            Kind::PermanentFailure => {
-                self.actions.push_back(Action::WithdrawData);
-                self.finish_transfer(running, reply, now);
-            }
-            Kind::Completion | Kind::Intermediate => {
-                self.transfer = Transfer::Opening { running, client };
                 self.violate_upstream(Violation::ImpossibleReply, now);
             }
         }
@@ -427,7 +270,7 @@ impl Session {
                 let end = report.end;
                 running.bytes = report.bytes;
                 running.report = Some(Box::new(report));
-                let failure = answers::relay_failure(end).or_else(|| self.judge_size(&running, now).err());
+                let failure = self.judge_size(&running, now).or_else(|| answers::relay_failure(end));
                 match (failure, held) {
                     (None, Some(reply)) => self.settle(running, reply, now),
                     (None, None) => {
@@ -515,17 +358,6 @@ impl Session {
                 self.transfer = Transfer::Failing { running, failure };
                 self.violate_upstream(Violation::ImpossibleReply, now);
             }
-        }
-    }
-
-    /// The name that a server chose for a STOU may be one that policy does not allow.
-    fn judge_unique_name(&self, running: &Running, now: Now) -> Result<(), Refusal> {
-        match &running.unique_in {
-            Some(directory) => {
-                let name = running.unique_name.as_deref();
-                self.allows_unique_name(&running.command, directory, name, now)
-            }
-            None => Ok(()),
         }
     }
 
@@ -631,13 +463,4 @@ fn is_backends_fault(end: RelayEnd) -> bool {
         | RelayEnd::TooLarge(_)
         | RelayEnd::Violation => false,
     }
-}
-
-/// `150 FILE: name` (RFC 1123 §4.1.2.9), or the last word of what servers say instead.
-fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
-    if let Some(name) = text.strip_prefix(b"FILE: ") {
-        return Some(name.to_vec());
-    }
-    let word = text.split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
-    Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
 }

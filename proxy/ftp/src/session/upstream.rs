@@ -54,6 +54,7 @@ impl Session {
             Expecting::Eprt => self.handle_eprt_reply(reply, now),
             Expecting::Renewal(asked) => self.handle_renewal_reply(asked, reply, now),
             Expecting::Paths(asked) => self.handle_paths_reply(asked, reply, now),
+            Expecting::Measure(asked) => self.handle_measure_reply(asked, &reply, now),
             Expecting::Transfer => self.handle_transfer_reply(reply, now),
         }
         self.advance(now);

@@ -25,6 +25,8 @@ pub(crate) struct Server {
     /// By path, `/` included.
     nodes: BTreeMap<String, Node>,
     at: String,
+    /// Where it was asked for its data connection: transfers take names from there (libunftp does).
+    asked_at: String,
     rename_from: Option<String>,
     copy_from: Option<String>,
     is_image: bool,
@@ -37,12 +39,13 @@ pub(crate) struct Server {
 pub(crate) const SECRET: &str = "/secret";
 pub(crate) const INNER: &str = "/home/in/secret";
 const HOME: &str = "/home";
-/// Where no link leads out.
+/// The one tree that may be allowed.
 const FREE: &str = "/home/free";
 
 impl Server {
-    /// `has_links`: to the marked trees, and to above them. Otherwise everything outside of `/home/free` is marked.
-    pub(crate) fn new(has_links: bool) -> Self {
+    /// `is_open`: two trees are marked. Otherwise everything outside of `/home/free` is. Links lead to what is marked, and
+    /// to above it.
+    pub(crate) fn new(is_open: bool) -> Self {
         let mut nodes = BTreeMap::new();
         for (path, kind) in [
             ("/", Kind::Directory),
@@ -61,27 +64,27 @@ impl Server {
             ("/home/in/secret/f", Kind::File),
         ] {
             let is_secret = [SECRET, INNER].iter().any(|tree| is_within(path, tree));
-            let is_marked = if has_links { is_secret } else { !is_within(path, FREE) };
+            let is_marked = if is_open { is_secret } else { !is_within(path, FREE) };
             nodes.insert(path.to_owned(), Node { kind, is_marked });
         }
-        let at = if has_links { HOME } else { FREE };
-        if has_links {
-            for (path, target) in [
-                ("/home/link", SECRET),
-                ("/home/free/link", INNER),
-                ("/home/up", "/"),
-                ("/home/free/up", "/home/in"),
-            ] {
-                nodes.insert(path.to_owned(), Node { kind: Kind::Link(target.to_owned()), is_marked: false });
-            }
+        let at = if is_open { HOME } else { FREE };
+        for (path, target) in [
+            ("/home/link", SECRET),
+            ("/home/free/link", INNER),
+            ("/home/up", "/"),
+            ("/home/free/up", "/home/in"),
+        ] {
+            let is_marked = !is_open && !is_within(path, FREE);
+            nodes.insert(path.to_owned(), Node { kind: Kind::Link(target.to_owned()), is_marked });
         }
         Self {
             nodes,
             at: at.to_owned(),
+            asked_at: at.to_owned(),
             rename_from: None,
             copy_from: None,
             is_image: false,
-            knows_mlst: has_links,
+            knows_mlst: is_open,
             names: 0,
             served: 0,
         }
@@ -89,6 +92,20 @@ impl Server {
 
     /// What it says, once it has done it.
     pub(crate) fn answer(&mut self, command: &Command) -> Vec<Reply> {
+        match command.verb() {
+            Verb::Epsv => self.asked_at.clone_from(&self.at),
+            Verb::Retr | Verb::Stor | Verb::Appe | Verb::Stou | Verb::List | Verb::Nlst | Verb::Mlsd => {
+                let at = std::mem::replace(&mut self.at, self.asked_at.clone());
+                let replies = self.obey(command);
+                self.at = at;
+                return replies;
+            }
+            _ => {}
+        }
+        self.obey(command)
+    }
+
+    fn obey(&mut self, command: &Command) -> Vec<Reply> {
         let argument = String::from_utf8_lossy(command.argument_or_empty()).into_owned();
         let done = match command.verb() {
             Verb::User => return vec![Reply::new(331, "password")],

@@ -76,6 +76,8 @@ pub(crate) struct World {
     /// An active backend knows where to dial for the transfer that comes next.
     is_told: bool,
     is_secure: bool,
+    /// The last login came to its end, a bad one: the next USER may need a connection of its own.
+    has_login_failed: bool,
     is_closed: bool,
     greeting_due: bool,
     /// The last line was so bad that its answer is given out of turn.
@@ -157,6 +159,7 @@ impl World {
             data: servers.data,
             is_told: false,
             is_secure: false,
+            has_login_failed: false,
             is_closed: false,
             greeting_due: true,
             is_fatal_line: false,
@@ -385,6 +388,7 @@ impl World {
                 assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
+            Action::BoundRelay(_) => panic!("no rule here looks at sizes"),
             Action::JudgeLogin => self.session.handle_login_judged(None, self.now()),
             Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
             Action::FinishDownload => self.driver.finish(),
@@ -395,7 +399,7 @@ impl World {
         }
     }
 
-    /// The first dial of a login, or the next one; never after USER was heard.
+    /// The first dial of a login, or the next one; never after USER was heard, unless that login failed.
     fn connect(&mut self, destination: Destination) {
         if let Some(server) = &destination.server {
             assert_eq!(server.host, ALLOWED_HOST);
@@ -405,7 +409,8 @@ impl World {
             .destination
             .as_ref()
             .is_none_or(|last| (last.backend, &last.server) != (destination.backend, &destination.server));
-        assert!(is_elsewhere || !self.backend.has_heard_user(), "another server after USER");
+        let is_new_login = is_elsewhere || std::mem::take(&mut self.has_login_failed);
+        assert!(is_new_login || !self.backend.has_heard_user(), "another server after USER");
         self.driver.connect(is_elsewhere);
         self.backend.disconnect();
         self.destination = Some(destination);
@@ -466,6 +471,7 @@ impl World {
                 let is_good = (200..300).contains(&record.code);
                 assert!(!is_good || self.driver.is_complete(), "{record:?} for data that is not complete");
             }
+            Fact::LoginFailed { .. } => self.has_login_failed = true,
             Fact::Closed(reason) => self.closed_for = Some(*reason),
             Fact::TlsEstablished(_)
             | Fact::LoggedIn
@@ -473,7 +479,6 @@ impl World {
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
             | Fact::LockedOut { .. }
-            | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }
             | Fact::Observed { .. }

@@ -65,8 +65,8 @@ pub(in super::super) static LIMIT: Section = Section {
             "file_size",
             Kind::Size(1, u64::MAX),
             Absent,
-            "The largest file. A longer upload gets 552 and is reset at the server; a longer download gets 426 once so much \
-             has gone.",
+            "The largest file. A longer upload gets 552 and is reset at the server; a longer download gets 550, or \
+             426 once so much has gone where the server does not tell its size.",
         ),
     ],
 };

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{LegError, Side};
-use crate::limits::Bounds;
+use crate::limits::Throttle;
 
 mod buffers;
 mod download;
@@ -42,22 +42,47 @@ pub struct Limits {
 }
 
 /// What a running transfer has come to so far, for whoever watches it from the same task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     bytes: AtomicU64,
     source_ended: AtomicBool,
-    /// Until the relay takes them.
-    bounds: Mutex<Bounds>,
+    /// Bytes that may be handed over.
+    bytes_max: AtomicU64,
+    /// Until the relay takes it.
+    throttle: Mutex<Option<Throttle>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            bytes: AtomicU64::new(0),
+            source_ended: AtomicBool::new(false),
+            bytes_max: AtomicU64::new(u64::MAX),
+            throttle: Mutex::new(None),
+        }
+    }
 }
 
 impl Progress {
-    /// Of a transfer that has bounds.
-    pub fn bounded(bounds: Bounds) -> Self {
-        Self { bounds: Mutex::new(bounds), ..Self::default() }
+    /// Of a transfer that has bounds: how fast, and how far.
+    pub fn bounded(throttle: Throttle, bytes_max: Option<u64>) -> Self {
+        let progress = Self { throttle: Mutex::new(Some(throttle)), ..Self::default() };
+        progress.set_bytes_max(bytes_max);
+        progress
     }
 
-    pub(super) fn take_bounds(&self) -> Bounds {
-        std::mem::take(&mut *self.bounds.lock().unwrap_or_else(PoisonError::into_inner))
+    /// From now on so many bytes may be handed over in all.
+    pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
+        self.bytes_max.store(bytes_max.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether so many bytes more may be handed over.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes().saturating_add(bytes as u64) <= self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_throttle(&self) -> Option<Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Payload that the sink's socket took.
@@ -125,7 +150,7 @@ pub enum RelayEnd {
         /// Who was waited for when the minute was over.
         side: Side,
     },
-    /// The file is larger than [`Bounds`] allow.
+    /// There is more to come than [`Progress::set_bytes_max`] allows.
     TooLarge,
     /// Payload came from the direction that has none.
     Violation {

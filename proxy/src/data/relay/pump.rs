@@ -18,7 +18,7 @@ use super::watch::{Lapse, Watch};
 use super::{Limits, Progress, RelayEnd};
 use crate::data::Side;
 use crate::data::leg::{Absorbed, Filled, Leg, StreamEnd};
-use crate::limits::Bounds;
+use crate::limits::Throttle;
 
 /// What the end of the sink's own stream means while bytes are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) struct Pump<'legs> {
     /// Payload that was delivered is counted here.
     pub(super) progress: &'legs Progress,
     stall_timeout: Duration,
-    bounds: Bounds,
+    throttle: Option<Throttle>,
     /// Whether the sink has closed at least its sending half.
     departed: bool,
 }
@@ -64,7 +64,7 @@ impl<'legs> Pump<'legs> {
             watch: Watch::new(limits),
             progress,
             stall_timeout: limits.stall_timeout,
-            bounds: progress.take_bounds(),
+            throttle: progress.take_throttle(),
             departed: false,
         }
     }
@@ -137,16 +137,13 @@ impl<'legs> Pump<'legs> {
 
     /// Whether so many bytes more are still within the size that the file may have.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), RelayEnd> {
-        match self.bounds.file_bytes_max {
-            Some(most) if self.progress.bytes() + bytes as u64 > most => Err(RelayEnd::TooLarge),
-            Some(_) | None => Ok(()),
-        }
+        if self.progress.has_room_for(bytes) { Ok(()) } else { Err(RelayEnd::TooLarge) }
     }
 
     /// How many of these bytes may be written now; waits until it is at least one. All of them where no limit holds.
     pub(super) async fn allowance(&mut self, bytes: usize) -> Result<usize, RelayEnd> {
         loop {
-            let wait = match self.bounds.throttle.as_mut().map(|throttle| throttle.request(bytes as u64)) {
+            let wait = match self.throttle.as_mut().map(|throttle| throttle.request(bytes as u64)) {
                 None => return Ok(bytes),
                 Some(Grant::Bytes(granted)) => {
                     return Ok(usize::try_from(granted).unwrap_or(bytes).min(bytes));
@@ -169,6 +166,8 @@ impl<'legs> Pump<'legs> {
         let mut rest = payload;
         while !rest.is_empty() {
             let allowed = self.allowance(rest.len()).await?;
+            // Meanwhile there may be another bound.
+            self.check_size(allowed)?;
             let (now, later) = rest.split_at(allowed);
             size = self.deliver(now).await?;
             self.progress.add(now.len() as u64);

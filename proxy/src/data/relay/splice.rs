@@ -60,6 +60,7 @@ impl Pipe {
         while bytes > 0 {
             if allowed == 0 {
                 allowed = pump.allowance(bytes).await?;
+                pump.check_size(allowed)?;
             }
             pump.sink_ready().await?;
             let sink = pump.sink.tcp();

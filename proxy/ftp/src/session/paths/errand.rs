@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ftpsgate_policies::{CanonicalPath, Operation, Permit};
+use ftpsgate_policies::{CanonicalPath, Links, Operation, Permit};
 
 use crate::codec::{Command, Reply, Verb};
 
@@ -174,7 +174,7 @@ impl Session {
     }
 
     fn changed_kind(&self) -> Changed {
-        let Some(errand) = self.errand.as_ref().filter(|_| self.walks_strictly) else {
+        let Some(errand) = self.errand.as_ref().filter(|_| self.links != Links::Harmless) else {
             return Changed::Known;
         };
         let is_changed = |item: &Item| item.is_changed && item.place.path().is_some();
@@ -229,7 +229,7 @@ impl Session {
         match &item.place {
             Place::Nothing | Place::Unresolved(_) => Ok(Some(Goal::Nowhere)),
             Place::Here(_) => home().map(|goal| Some(goal.unwrap_or(Goal::Nowhere))),
-            Place::Path(_) if !self.walks_strictly => Ok(Some(Goal::Nowhere)),
+            Place::Path(_) if !is_walked_to(item, self.links) => Ok(Some(Goal::Nowhere)),
             Place::Path(_) if item.pattern.as_ref().is_some_and(|pattern| pattern.contains('/')) => {
                 // A link between could lead anywhere.
                 Err(Reply::new(550, "A pattern may stand only in the last part of a path."))
@@ -267,7 +267,7 @@ impl Session {
 
     /// The server is where the next item wants it: now the item's path is what the server makes of it.
     pub(super) fn arrive(&mut self, now: Now) {
-        let (profile, is_verbatim, is_strict) = (self.profile(), self.is_verbatim(), self.walks_strictly);
+        let (profile, is_verbatim, links) = (self.profile(), self.is_verbatim(), self.links);
         let (Some(errand), Some(view)) = (&mut self.errand, &self.view) else { return };
         if is_verbatim {
             errand.walked = errand.items.len();
@@ -280,7 +280,7 @@ impl Session {
         let resolved = match &item.place {
             Place::Nothing | Place::Unresolved(_) => return,
             Place::Here(_) => Place::Here(at.clone()),
-            Place::Path(_) if !is_strict => return,
+            Place::Path(_) if !is_walked_to(item, links) => return,
             Place::Path(_) if item.pattern.is_some() || item.is_listed => Place::Path(at.clone()),
             Place::Path(path) => match path.name() {
                 None => return,
@@ -349,7 +349,7 @@ impl Session {
         let spelled = if is_verbatim {
             Some(command.clone())
         } else {
-            spell(&command, &items, &spelling, at.as_ref(), self.walks_strictly)
+            spell(&command, &items, &spelling, at.as_ref(), self.links)
         };
         let Some(spelled) = spelled else {
             self.forget_transfer(&then);
@@ -462,13 +462,22 @@ impl Session {
     }
 }
 
+/// Whether the server is led to where an item is before it is used, so that it is judged by where that is.
+fn is_walked_to(item: &Item, links: Links) -> bool {
+    match links {
+        Links::Harmless => false,
+        Links::Rename => item.is_listed || item.pattern.is_some(),
+        Links::Mislead => true,
+    }
+}
+
 /// A command with the paths that were judged.
 fn spell(
     command: &Command,
     items: &[Item],
     spelling: &Spelling,
     at: Option<&CanonicalPath>,
-    is_strict: bool,
+    links: Links,
 ) -> Option<Command> {
     if items.iter().all(|item| item.place == Place::Nothing) {
         return Some(command.clone());
@@ -479,7 +488,8 @@ fn spell(
     let mut paths = Vec::new();
     for item in items.iter().take(count) {
         let Place::Path(path) = &item.place else { continue };
-        let path = spell_path(command.verb(), item, path, at.filter(|_| is_strict && is_single));
+        let is_here = is_single && is_walked_to(item, links);
+        let path = spell_path(command.verb(), item, path, at.filter(|_| is_here));
         match (spelling.is_quoted, spelling.separator) {
             (true, _) => paths.push(format!("\"{path}\"")),
             (false, " ") if path.contains(' ') => return None,

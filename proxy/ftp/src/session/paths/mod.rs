@@ -16,7 +16,7 @@ mod probe;
 mod walk;
 pub(super) mod words;
 
-use ftpsgate_policies::{CanonicalPath, PathProfile};
+use ftpsgate_policies::{CanonicalPath, Links, PathProfile};
 
 use crate::codec::{Command, Reply, Verb, path};
 
@@ -126,6 +126,14 @@ impl Session {
                 PathProfile::Unix | PathProfile::Windows => true,
                 PathProfile::Opaque => false,
             }
+    }
+
+    /// Whether a transfer's directory is walked to before it.
+    pub(super) fn may_walk(&self) -> bool {
+        match self.links {
+            Links::Harmless | Links::Rename => false,
+            Links::Mislead => self.view.is_some(),
+        }
     }
 
     /// The login stands: before the client hears of it, the server says where it is. `None`: it was asked.

@@ -35,12 +35,12 @@ impl Representation {
         }
     }
 
-    fn is_image(&self) -> bool {
+    pub(in super::super) fn is_image(&self) -> bool {
         self.accepted.as_ref().is_some_and(|command| command.argument_or_empty().eq_ignore_ascii_case(b"I"))
     }
 
     /// RFC 959 §5.1: ASCII, where nothing was said.
-    fn restoring(&self) -> Command {
+    pub(in super::super) fn restoring(&self) -> Command {
         let ascii = || Command::with(Verb::Type, "A").expect("one clean line");
         self.accepted.clone().unwrap_or_else(ascii)
     }
@@ -152,7 +152,12 @@ impl Session {
         if reply.kind() == Kind::Completion {
             return self.settle_probe(now);
         }
-        // What the client gets next would be in another form than it believes.
+        self.lose_type(now);
+    }
+
+    /// The server did not take the client's TYPE again: what the client gets next would be in another form than it
+    /// believes.
+    pub(in super::super) fn lose_type(&mut self, now: Now) {
         self.fail_transfer(now);
         let reply = answers::closing("The server keeps a TYPE that the client did not ask for");
         self.close(CloseReason::NotResynchronised, Some(reply));

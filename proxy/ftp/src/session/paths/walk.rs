@@ -163,7 +163,7 @@ impl Session {
                 observed: Vec::new(),
             };
             let reply = Reply::new(550, "The server does not say where this directory is.");
-            return Err(Refusal { denial, reply, is_too_large: false });
+            return Err(Refusal { denial, reply });
         }
         Ok(())
     }
@@ -177,6 +177,7 @@ impl Session {
         let (Some(errand), Some(view)) = (&mut self.errand, &mut self.view) else { return };
         let walk = errand.walk.take();
         view.at = at;
+        self.transfer.outdate_backend_data();
         match errand.then {
             Then::Enter => {
                 view.directory = view.at.clone();

@@ -2,7 +2,7 @@
 
 use ftpsgate_policies::PathProfile;
 
-use super::harness::{ARM, Scene, Wire};
+use super::harness::{ARM, LEASE, Scene, Wire};
 use super::policy::policy;
 
 /// Everything but one tree.
@@ -38,7 +38,7 @@ fn start(scene: Scene, rules: &str) -> Wire {
 #[track_caller]
 fn refused(commands: &[&str]) {
     let mut wire = session();
-    wire.play(ARM);
+    wire.play(LEASE);
     for command in commands {
         wire.play(&format!("C> {command}\nC< 55…"));
     }
@@ -48,7 +48,7 @@ fn refused(commands: &[&str]) {
 #[track_caller]
 fn refused_outside(commands: &[&str]) {
     let mut wire = session_with("allow * /home/**\ndeny");
-    wire.play(ARM);
+    wire.play(LEASE);
     for command in commands {
         wire.play(&format!("C> {command}\nC< 55…"));
     }
@@ -59,7 +59,7 @@ fn refused_outside(commands: &[&str]) {
 fn listings_of_several_words() {
     for rules in [RULES, "allow * /home/**\ndeny"] {
         let mut wire = session_with(rules);
-        wire.play(ARM);
+        wire.play(LEASE);
         for command in
             ["LIST x secret", "LIST a /secret", "LIST /secre\\x5ct", "LIST -R /secre\\x5ct", "STAT x /secret"]
         {
@@ -90,7 +90,7 @@ fn backslashes() {
     let mut scene = Scene::plain();
     scene.upstream().paths = PathProfile::Windows;
     let mut wire = start(scene, RULES);
-    wire.play(ARM);
+    wire.play(LEASE);
     for command in ["RETR \\x5csecret\\x5cx", "RETR ..\\x5csecret\\x5cx", "CWD a\\x5c..\\x5csecret"] {
         wire.play(&format!("C> {command}\nC< 550 …"));
     }
@@ -142,7 +142,7 @@ fn look_alikes_and_case_aliases_of_names() {
         "RETR /secret /x",
     ]);
     let mut wire = session_with("deny * /caf\u{e9}/**\nallow");
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play(
         "C> RETR /cafe\u{301}/x\nC< 550 …\nC> RETR /CAFE\u{301}/x\nC< 550 …\nC> RETR /caf\u{e9}/x\nC< 550 …",
     );
@@ -153,7 +153,7 @@ fn names_of_windows() {
     let mut scene = Scene::plain();
     scene.upstream().paths = PathProfile::Windows;
     let mut wire = start(scene, RULES);
-    wire.play(ARM);
+    wire.play(LEASE);
     for name in ["f::$DATA", "f:x", "f.", "f\\x20", "SECRET~1/x", "CON", "nul.txt", "C:/secret/x"] {
         wire.play(&format!("C> RETR {name}\nC< 550 …"));
     }
@@ -180,7 +180,7 @@ fn aliases_of_verbs() {
 fn recursive_listings() {
     refused(&["LIST -aR /", "LIST -R ..", "STAT -R /", "LIST -lR /secret"]);
     let mut wire = session();
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play("C> NLST -R /\nC< 501 …");
 }
 
@@ -189,7 +189,7 @@ fn recursive_listings() {
 fn options_of_nlst_that_are_names() {
     for rules in [RULES, "allow * /home/**\ndeny"] {
         let mut wire = session_with(rules);
-        wire.play(ARM);
+        wire.play(LEASE);
         wire.play("C> NLST -a xsecret\nC< 501 …\nC> NLST -a /home\nC< 501 …\nC> NLST -a\nC< 501 …");
     }
 }
@@ -325,9 +325,10 @@ fn renaming_a_directory_with_denied_children() {
 #[test]
 fn stou() {
     let mut wire = session_with("deny upload /home/*\nallow");
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play(
         "C> STOU
+         reach
          B> STOU
          B< 150 FILE: x.1
          * cancel
@@ -338,17 +339,17 @@ fn stou() {
          B< 226 x",
     );
     let mut wire = session_with("deny upload /home/**\nallow");
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play("C> STOU\nC< 553 …\nC> STOU x\nC< 504 …");
     let mut wire = session_with("deny upload /home/*.exe\nallow");
-    wire.play(ARM);
-    wire.play("C> STOU\nB> STOU\nB< 150 FILE: x.1\nC< 150 FILE: x.1\n* relay upload clear");
+    wire.play(LEASE);
+    wire.play("C> STOU\nreach\nB> STOU\nB< 150 FILE: x.1\nC< 150 FILE: x.1\n* relay upload clear");
 }
 
 #[test]
 fn appe_and_rest_stor_as_overwrite() {
     let mut wire = session_with("deny overwrite,append /home/**\nallow");
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play("C> APPE x\nC< 553 …\nC> REST 1\nC< 350 …\nC> STOR x\nC< 553 …");
     wire.play("C> STOR x\nB> MLST /home/x\nB< 250-x\\n type=file; x\\n250 x\nC< 553 …");
 }
@@ -473,7 +474,7 @@ fn symbolic_links_to_directories() {
         ["CWD link", "RETR link/x", "STOR link/x", "DELE link/x", "LIST link", "MLSD link", "SIZE link/x"]
     {
         let mut wire = session();
-        wire.play(ARM);
+        wire.play(LEASE);
         wire.play(&format!("C> {command}\nB> CWD /home/link\n{to_secret}"));
     }
 }
@@ -500,7 +501,7 @@ fn quotes_in_the_backends_pwd() {
 #[test]
 fn another_policy_in_mid_session() {
     let mut wire = session_with("deny * /other/**\nallow");
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play("C> SIZE /secret/x\nB> CWD /secret\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> SIZE x\nB< 213 1\nC< 213 1");
     wire.change_policy(policy(RULES));
     wire.play("C> SIZE /secret/x\nC< 550 …\nC> RETR /secret/x\nC< 550 …");

@@ -6,7 +6,7 @@
 //! C! too long             the client writes no command        B>! ABOR     it is sent one out of turn
 //! lease ok                the driver reports                  * lease      the driver is asked
 //! +10s                    time passes                         = closed quit    a fact, or where a dial goes, since
-//!                                                                              the last
+//! reach                   the backend is asked for its port, and that is dialled                    the last
 //! ```
 //!
 //! `\n` in a backend's line is CRLF, `\xff` is a byte; ` | ` stands between the lines of a reply to the client.
@@ -218,7 +218,9 @@ impl Wire {
     #[track_caller]
     pub(super) fn play_partly(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if let Some(fact) = line.strip_prefix("= ") {
+            if line == "reach" {
+                self.play_partly(REACH);
+            } else if let Some(fact) = line.strip_prefix("= ") {
                 self.expect_fact(fact, script);
             } else if ["C< ", "B> ", "B>! ", "* "].iter().any(|word| line.starts_with(word)) {
                 self.expect(line, script);
@@ -228,6 +230,34 @@ impl Wire {
                 self.collect();
             }
         }
+    }
+
+    /// Plays a transfer command until its relay begins, with a backend that does what it is told and is in this
+    /// directory then. Answers what it was told.
+    #[track_caller]
+    pub(super) fn answer_all(&mut self, command: &str, directory: &str) -> Vec<String> {
+        self.expect_silence(command, "");
+        self.happen(command);
+        self.collect();
+        let mut told = Vec::new();
+        while let Some(asked) = self.asked.pop_front() {
+            if asked.starts_with("* relay") {
+                break;
+            }
+            if let Some(line) = asked.strip_prefix("B> ") {
+                told.push(line.to_owned());
+                match line.split(' ').next() {
+                    Some("PWD") => self.happen(&format!("B< 257 \"{directory}\"")),
+                    Some("EPSV") => self.happen("B< 229 (|||2000|)"),
+                    Some("RETR") => self.happen("B< 150 x"),
+                    Some(_) | None => self.happen("B< 250 x"),
+                }
+            } else if asked == "* dial 2000" {
+                self.happen("dial ok");
+            }
+            self.collect();
+        }
+        told
     }
 
     /// Another policy counts.
@@ -271,6 +301,8 @@ impl Wire {
             ["B", "refused"] => session.handle_upstream_failed(UpstreamFailure::Unreachable, now),
             ["B", "full"] => session.handle_upstream_failed(UpstreamFailure::Full, now),
             ["B", "secured"] => session.handle_upstream_secured(now),
+            ["files", "up", "to", bytes] => session.handle_file_limit(Some(bytes.parse().unwrap())),
+            ["files", "of", "any", "size"] => session.handle_file_limit(None),
             ["tickets", "spent"] => session.handle_data_tickets(DataTickets::Spent),
             ["tickets", "available"] => session.handle_data_tickets(DataTickets::Available),
             ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer, now),
@@ -434,6 +466,20 @@ pub(super) const ARM: &str = "
     * dial 2000
     dial ok";
 
+/// EPSV, where the backend is asked for its part only at the transfer command, after the walk…
+pub(super) const LEASE: &str = "
+    C> EPSV
+    * lease
+    lease ok
+    C< 229 Entering Extended Passive Mode (|||61000|)";
+
+/// …and then: `reach`.
+const REACH: &str = "
+    B> EPSV
+    B< 229 Extended (|||2000|)
+    * dial 2000
+    dial ok";
+
 fn describe_action(action: &Action) -> String {
     match action {
         Action::Reply(reply) => format!("C< {}", describe_reply(reply)),
@@ -465,8 +511,11 @@ fn describe_action(action: &Action) -> String {
                 Protection::Clear => "",
                 Protection::Private => ", upstream private",
             };
-            format!("* relay {direction} {protection}{upstream}")
+            let bound = order.bytes_max.map(|bytes| format!(", at most {bytes}"));
+            format!("* relay {direction} {protection}{upstream}{}", bound.unwrap_or_default())
         }
+        Action::BoundRelay(Some(bytes)) => format!("* bound {bytes}"),
+        Action::BoundRelay(None) => "* bound nothing".into(),
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
         Action::ResetDownload => "* reset download".into(),
@@ -610,6 +659,7 @@ fn relay_end(word: &str) -> RelayEnd {
         "stalled" => RelayEnd::Stalled,
         "too-slow" => RelayEnd::TooSlow,
         "too-large" => RelayEnd::TooLarge(Direction::Upload),
+        "too-large-download" => RelayEnd::TooLarge(Direction::Download),
         "violation" => RelayEnd::Violation,
         _ => panic!("no end of a relay: {word}"),
     }

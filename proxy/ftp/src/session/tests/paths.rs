@@ -2,13 +2,15 @@
 
 use ftpsgate_policies::PathProfile;
 
-use super::harness::{ARM, Scene, Wire};
+use super::harness::{ARM, LEASE, Scene, Wire};
 use super::policy::policy;
 
 /// Some directory is denied in a tree that is allowed: every directory is walked to.
 pub(super) const STRICT: &str = "deny * /secret/**\nallow";
-/// One tree is allowed: nothing in it is denied.
-const FAST: &str = "allow * /in/**\ndeny";
+/// One tree is allowed, so whatever a link in it leads to is not: walked to as well.
+pub(super) const TREE: &str = "allow * /in/**\ndeny";
+/// Uploads are told apart, which takes paths, and nothing depends on where they are.
+const FAST: &str = "allow overwrite\nallow";
 
 /// From the greeting to a login whose home is a directory.
 pub(super) fn login(home: &str) -> String {
@@ -49,10 +51,14 @@ pub(super) fn fast() -> Wire {
     at(FAST, "/in")
 }
 
-/// A strict session that is armed.
-fn strict_armed() -> Wire {
+pub(super) fn tree() -> Wire {
+    at(TREE, "/in")
+}
+
+/// A strict session whose client has its port.
+fn strict_leased() -> Wire {
     let mut wire = strict();
-    wire.play(ARM);
+    wire.play(LEASE);
     wire
 }
 
@@ -97,12 +103,14 @@ fn a_home_that_is_not_canonical_is_unknown_and_unknown_denies() {
         "500 what",
         "200 ok",
     ] {
-        let mut wire = Scene::plain().policy(policy(FAST)).begin();
+        let mut wire = Scene::plain().policy(policy(TREE)).begin();
         wire.play(&login(home));
         wire.play("C> DELE x\nC< 550 Not allowed: the working directory is not known.");
-        wire.play("C> DELE /in/x\nB> DELE /in/x\nB< 250 x\nC< 250 x");
-        wire.play(ARM);
+        wire.play(LEASE);
         wire.play("C> LIST\nC< 550 …");
+        let mut wire = Scene::plain().policy(policy("deny overwrite\nallow")).begin();
+        wire.play(&login(home));
+        wire.play("C> DELE /in/x\nB> DELE /in/x\nB< 250 x\nC< 250 x");
     }
 }
 
@@ -120,10 +128,10 @@ fn an_unknown_home_denies_only_uploads_where_no_rule_has_paths() {
 
 #[test]
 fn an_unknown_home_can_be_left_for_a_known_directory() {
-    let mut wire = Scene::plain().policy(policy(FAST)).begin();
+    let mut wire = Scene::plain().policy(policy(TREE)).begin();
     wire.play(&login("257 \"/in\\xff\""));
-    wire.play("C> CWD /in\nB> CWD /in\nB< 250 x\nB> PWD\nB< 257 \"/in\"\nC< 250 x\nC> DELE x\nB> DELE /in/x");
-    let mut wire = Scene::plain().policy(policy(FAST)).begin();
+    wire.play("C> CWD /in\nB> CWD /in\nB< 250 x\nB> PWD\nB< 257 \"/in\"\nC< 250 x\nC> DELE x\nB> DELE x");
+    let mut wire = Scene::plain().policy(policy(TREE)).begin();
     wire.play(&login("550 no"));
     // It could not say where that is.
     wire.play("C> CWD /in\nC< 550 …\nC> PWD\nC< 550 …");
@@ -174,7 +182,7 @@ fn cwd_is_absolute_and_confirmed() {
 
 #[test]
 fn cwd_that_is_denied_reaches_no_backend() {
-    let mut wire = fast();
+    let mut wire = tree();
     for command in ["CWD /", "CWD /out", "CWD ../out"] {
         let allowed = if command == "CWD /" { continue } else { command };
         wire.play(&format!("C> {allowed}\nC< 550 …\n= denied {allowed} 550"));
@@ -415,9 +423,9 @@ fn strict_sends_are_judged_by_where_links_lead() {
 fn a_strict_walk_that_fails_is_the_answer() {
     let mut wire = strict();
     wire.play("C> DELE a/b\nB> CWD /home/a\nB< 550 No such directory\nB> PWD\nB< 257 \"/home\"\nC< 550 No such directory");
-    let mut wire = strict_armed();
+    let mut wire = strict_leased();
     wire.play("C> RETR a/b\nB> CWD /home/a\nB< 550 No such directory\nB> PWD\nB< 257 \"/home\"\nC< 550 …");
-    wire.play("= transfer RETR 550 0B 0s none\nC> RETR c\nB> RETR c");
+    wire.play("= transfer RETR 550 0B 0s none\nC> RETR c\nreach\nB> RETR c");
 }
 
 #[test]
@@ -430,14 +438,14 @@ fn names_that_servers_misread_are_sent_with_their_directory() {
 
 #[test]
 fn strict_listings_enter_the_directory() {
-    let mut wire = strict_armed();
-    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST -l\nB< 550 no\n* withdraw\nC< 550 no");
-    wire.play(ARM);
+    let mut wire = strict_leased();
+    wire.play("C> LIST -l a\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nreach\nB> LIST -l\nB< 550 no\n* withdraw\nC< 550 no");
+    wire.play(LEASE);
     // The client is still where it was.
     wire.play(
-        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nB> LIST\nB< 550 no\n* withdraw\nC< 550 no",
+        "C> LIST\nB> CWD /home\nB< 250 x\nB> PWD\nB< 257 \"/home\"\nreach\nB> LIST\nB< 550 no\n* withdraw\nC< 550 no",
     );
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play(
         "C> LIST link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< 257 \"/secret\"\nB> CWD /home\nB< 250 x\nB> PWD
          B< 257 \"/home\"\nC< 550 …",
@@ -447,23 +455,23 @@ fn strict_listings_enter_the_directory() {
 
 #[test]
 fn a_strict_listing_of_a_file_names_it() {
-    let mut wire = strict_armed();
-    wire.play("C> LIST a/f\nB> CWD /home/a/f\nB< 550 x\nB> PWD\nB< 257 \"/home\"\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nB> LIST f");
+    let mut wire = strict_leased();
+    wire.play("C> LIST a/f\nB> CWD /home/a/f\nB< 550 x\nB> PWD\nB< 257 \"/home\"\nB> CWD /home/a\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nreach\nB> LIST f");
 }
 
 #[test]
 fn a_pattern_and_r_need_all_of_the_directory() {
-    let mut wire = strict_armed();
-    wire.play("C> NLST *.txt\nB> NLST *.txt\nB< 550 x\n* withdraw\nC< 550 x");
-    wire.play(ARM);
-    wire.play("C> LIST -R\nB> LIST -R\nB< 550 x\n* withdraw\nC< 550 x");
+    let mut wire = strict_leased();
+    wire.play("C> NLST *.txt\nreach\nB> NLST *.txt\nB< 550 x\n* withdraw\nC< 550 x");
+    wire.play(LEASE);
+    wire.play("C> LIST -R\nreach\nB> LIST -R\nB< 550 x\n* withdraw\nC< 550 x");
     for command in
         ["NLST /*", "LIST /s*", "LIST /[s]ecret", "LIST -R /", "LIST -laR /", "STAT /*", "NLST /{secret,x}"]
     {
         wire.play(&format!("C> {command}\nC< 550 …"));
     }
     // Links between could lead anywhere.
-    wire.play(ARM);
+    wire.play(LEASE);
     wire.play("C> NLST */x\nC< 550 …");
 }
 
@@ -478,7 +486,7 @@ fn options_that_are_not_known_are_refused() {
 
 #[test]
 fn rest_comes_right_before_its_transfer() {
-    let mut wire = strict_armed();
+    let mut wire = strict_leased();
     wire.play(
         "C> REST 7
          C< 350 …
@@ -487,6 +495,7 @@ fn rest_comes_right_before_its_transfer() {
          B< 250 x
          B> PWD
          B< 257 \"/home/a\"
+         reach
          B> REST 7
          B< 350 x
          B> RETR b",
@@ -521,7 +530,7 @@ fn a_transfer_without_setup_is_not_walked_for() {
 
 #[test]
 fn abor_in_mid_walk() {
-    let mut wire = strict_armed();
+    let mut wire = strict_leased();
     wire.play(
         "C> RETR a/b
          B> CWD /home/a
@@ -552,13 +561,13 @@ fn a_drain_waits_for_a_walk() {
 
 #[test]
 fn a_lease_that_expires_in_mid_walk() {
-    let mut wire = strict_armed();
+    let mut wire = strict_leased();
     wire.play("C> RETR a/b\nB> CWD /home/a\nlease expired\n* discard\nB< 250 x\nB> PWD\nB< 257 \"/home/a\"\nC< 425 …");
 }
 
 #[test]
 fn a_client_that_closes_in_mid_walk() {
-    let mut wire = strict_armed();
+    let mut wire = strict_leased();
     wire.play(
         "C> RETR a/b\nB> CWD /home/a\nC ended\n* close\n= transfer RETR 421 0B 0s none\n= closed client_gone",
     );

@@ -335,3 +335,41 @@ async fn keys_may_be_updated_on_the_way() {
     assert!(relayed.end.is_complete(), "{relayed:?}");
     assert_same(&received, &sent);
 }
+
+/// Past what is copied the kernel moves plain bytes by itself, and must stop as well.
+#[tokio::test]
+async fn no_byte_beyond_the_bound_is_handed_over_and_the_backend_is_reset() {
+    for (down, up) in pairs() {
+        for (first, bound) in [(0, 1_000), (0, 1 << 20), (200_000, 300_000)] {
+            let (downstream, mut client) = down.open(DataKind::Upload).await;
+            let (upstream, mut backend) = up.open_upstream().await;
+            let progress = Progress::default();
+            // One that a reload brings while bytes move.
+            progress.set_bytes_max((first == 0).then_some(bound));
+            let client = async {
+                if first > 0 {
+                    client.write_all(&pattern(first)).await.unwrap();
+                    while progress.bytes() < first as u64 {
+                        tokio::task::yield_now().await;
+                    }
+                    progress.set_bytes_max(Some(bound));
+                }
+                // It may be cut off at any time.
+                let _ = client.write_all(&pattern(2 << 20)).await;
+                client
+            };
+            let backend = async {
+                let (received, end) = backend.read_out().await;
+                assert!(received.len() as u64 <= bound, "{down:?} {up:?}: {} bytes", received.len());
+                assert!(end.is_err(), "{down:?} {up:?}: it looks complete");
+            };
+            let gateway = async {
+                let relayed =
+                    super::super::upload(downstream, upstream, &LAX, UploadEnd::Strict, &progress).await;
+                assert!(matches!(relayed.end, RelayEnd::TooLarge), "{down:?} {up:?} {relayed:?}");
+                assert!((first as u64..=bound).contains(&relayed.bytes));
+            };
+            tokio::join!(client, backend, gateway);
+        }
+    }
+}
