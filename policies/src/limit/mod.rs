@@ -8,12 +8,14 @@
 //! - `table`: state by key, within a bound.
 //! - `bucket`: events per period.
 //! - `failures`: failed logins and what follows.
+//! - `idle`: limits that nobody can reach.
 //! - [`bandwidth`]: bytes per second.
 
 pub mod bandwidth;
 mod bucket;
 mod definition;
 mod failures;
+mod idle;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +34,7 @@ pub use crate::limit::definition::{
     Direction, EventRate, Key, Limit, LimitError, LimitProblem, Party, Scope,
 };
 pub use crate::limit::failures::Lockout;
+pub use crate::limit::idle::{Idle, idle};
 
 /// What happens at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -205,7 +208,7 @@ impl Limits {
     }
 
     /// Counts what already lasts under the limits that do not count it yet, once more is known of the subject: under
-    /// all of them, or under none.
+    /// all of them, or, if one has no room, as before.
     ///
     /// # Errors
     ///
@@ -228,17 +231,26 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts what already lasts under the limits that do not count it yet: after a reload, or once more is known of
-    /// the subject. It refuses nothing, so a limit may be exceeded until enough has ended.
+    /// Counts what already lasts as if it began now: after a reload, or once something else is known of the subject. It
+    /// refuses nothing, so a limit may be exceeded until enough has ended. Limits that do not concern the subject any
+    /// more let go of it.
     pub fn renew(&mut self, hold: &mut Hold, party: Party<'_>) {
-        for counters in self.counters.iter_mut().filter(|counters| counters.concerns(&self.groups, party)) {
-            let is_counted = hold.counts.iter().any(|(id, _)| *id == counters.id);
-            if let (false, Some((_, counts)), Some(key)) =
-                (is_counted, &mut counters.activities[hold.activity as usize], counters.limit.per.key(party))
-            {
-                *counts.entry(key.clone()).or_insert(0) += 1;
-                hold.counts.push((counters.id, key));
+        let activity = hold.activity as usize;
+        let mut counts = std::mem::take(&mut hold.counts);
+        for counters in &mut self.counters {
+            let held = counts.iter().position(|(id, _)| *id == counters.id);
+            let held = held.map(|place| counts.swap_remove(place));
+            let key = counters.concerns(&self.groups, party).then(|| counters.limit.per.key(party)).flatten();
+            let Some((_, table)) = &mut counters.activities[activity] else { continue };
+            if held.as_ref().map(|(_, key)| key) != key.as_ref() {
+                if let Some(key) = &key {
+                    *table.entry(key.clone()).or_insert(0) += 1;
+                }
+                if let Some((_, old)) = held {
+                    give_back(table, &old);
+                }
             }
+            hold.counts.extend(key.map(|key| (counters.id, key)));
         }
     }
 
@@ -251,12 +263,7 @@ impl Limits {
             else {
                 continue;
             };
-            if let Some(count) = counts.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(&key);
-                }
-            }
+            give_back(counts, &key);
         }
     }
 
@@ -383,6 +390,15 @@ impl Counters {
 
     fn concerns(&self, groups: &[Group], party: Party<'_>) -> bool {
         concerns(&self.limit.matchers, groups, party)
+    }
+}
+
+fn give_back(counts: &mut HashMap<Key, u32>, key: &Key) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
