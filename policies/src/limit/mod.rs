@@ -104,16 +104,25 @@ struct Counters {
     failures: Option<Table<Failures>>,
 }
 
-/// How full a bucket is.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// In a time.
+    Event(Event),
+    /// At once.
+    Activity(Activity),
+}
+
+/// How full a bucket is, or how much of what may last at once does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fill {
     /// Of which limit.
     pub limit: RuleRef,
-    /// Of which events.
-    pub event: Event,
+    /// Of what.
+    pub what: Counted,
     /// Whose.
     pub key: Key,
-    /// From 0, nothing happened lately, to 1, the next event is refused.
+    /// From 0, nothing happened lately, to 1, the next one is refused.
     pub share: f64,
 }
 
@@ -321,19 +330,29 @@ impl Limits {
         self.lockouts.end(now, is_meant)
     }
 
-    /// The fullest buckets, the fullest first.
-    pub fn fullest(&self, most: usize, now: Duration) -> Vec<Fill> {
+    /// The fullest buckets, and what lasts, the fullest first. `is_open` tells which sessions are.
+    pub fn fullest(&self, most: usize, now: Duration, is_open: impl Fn(u64) -> bool) -> Vec<Fill> {
         let mut fills: Vec<Fill> = Vec::new();
         for counters in &self.counters {
+            let fill = |what, key: &Key, share: f64| Fill {
+                limit: counters.reference.clone(),
+                what,
+                key: key.clone(),
+                share,
+            };
             for event in [Event::Connection, Event::Login, Event::Command] {
                 let Some((spacing, table)) = &counters.events[event as usize] else { continue };
-                let limit = &counters.reference;
-                fills.extend(table.iter().filter_map(|(key, bucket)| {
-                    let share = bucket.share(*spacing, now);
-                    (share > 0.0).then(|| Fill { limit: limit.clone(), event, key: key.clone(), share })
-                }));
+                let used = table.iter().map(|(key, bucket)| (key, bucket.share(*spacing, now)));
+                let used = used.filter(|(_, share)| *share > 0.0);
+                fills.extend(used.map(|(key, share)| fill(Counted::Event(event), key, share)));
+            }
+            for activity in [Activity::Session, Activity::Transfer] {
+                let Some((most, counts)) = &counters.activities[activity as usize] else { continue };
+                let shares = counts.iter().map(|(key, &count)| (key, f64::from(count) / f64::from(*most)));
+                fills.extend(shares.map(|(key, share)| fill(Counted::Activity(activity), key, share)));
             }
         }
+        fills.retain(|fill| !matches!(fill.key, Key::Session(session) if !is_open(session)));
         fills.sort_by(|one, other| other.share.total_cmp(&one.share));
         fills.truncate(most);
         fills

@@ -125,7 +125,7 @@ fn an_event_that_one_limit_refuses_is_counted_by_none() {
         );
     }
     limits.count(Event::Connection, party(&from("10.0.0.1")), SECOND).unwrap();
-    let fullest = limits.fullest(1, SECOND);
+    let fullest = limits.fullest(1, SECOND, |_| true);
     assert_eq!((fullest[0].limit.name(), fullest.len()), ("tight", 1));
 }
 

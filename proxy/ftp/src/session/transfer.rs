@@ -236,7 +236,7 @@ impl Session {
             report: None,
             unique_name: None,
         };
-        self.open_transfer(running, now);
+        self.ask_transfer(running, now);
     }
 
     /// Sends the transfer command, or REST before it, or waits for the backend's data connection.

@@ -295,7 +295,8 @@ fn limits_of_policy_files_stand_beside_those_of_the_file() {
     ]);
     let loaded = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
     let limits = &loaded.config.limits;
-    let origins: Vec<String> = limits.iter().map(|limit| format!("{} {}", limit.name, limit.origin)).collect();
+    let origins: Vec<String> =
+        limits.iter().map(|limit| format!("{} {}", limit.name, limit.origin)).collect();
     assert_eq!(
         origins,
         ["first etc/gate.toml:11", "second etc/policies.d/1.toml:1", "third etc/policies.d/2.toml:1"]
@@ -303,7 +304,11 @@ fn limits_of_policy_files_stand_beside_those_of_the_file() {
     let never = "etc/policies.d/2.toml:1:1: `sessions` of this [[limit]] is never reached: another one is as tight or \
                  tighter";
     assert_eq!(placed(&loaded.warnings), [never]);
-    assert!(loaded.warnings[0].hint().contains("`first` (etc/gate.toml:11)"), "{}", loaded.warnings[0].hint());
+    assert!(
+        loaded.warnings[0].hint().contains("`first` (etc/gate.toml:11)"),
+        "{}",
+        loaded.warnings[0].hint()
+    );
 
     let (loaded, _directory) = of_files(&[
         ("gate.toml", &main),
