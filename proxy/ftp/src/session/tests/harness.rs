@@ -347,12 +347,16 @@ impl Wire {
     /// Answers what only limits can; whether it was such a question.
     fn ask_limits(&mut self, action: &Action) -> bool {
         let now = self.now();
-        match action {
-            Action::AdmitClient => self.session.handle_client_admitted(!self.is_full, now),
-            Action::JudgeLogin => self.session.handle_login_judged(self.verdict.clone(), now),
-            Action::AdmitUser => self.session.handle_user_admitted(!self.is_full, now),
-            Action::AdmitTransfer => self.session.handle_transfer_admitted(!self.is_busy, now),
-            _ => return false,
+        if matches!(action, Action::AdmitClient) {
+            self.session.handle_client_admitted(!self.is_full, now);
+        } else if matches!(action, Action::JudgeLogin) {
+            self.session.handle_login_judged(self.verdict.clone(), now);
+        } else if matches!(action, Action::AdmitUser) {
+            self.session.handle_user_admitted(!self.is_full, now);
+        } else if matches!(action, Action::AdmitTransfer) {
+            self.session.handle_transfer_admitted(!self.is_busy, now);
+        } else {
+            return false;
         }
         true
     }
