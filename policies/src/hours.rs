@@ -23,6 +23,14 @@ impl LocalTime {
     }
 }
 
+/// `Sat 03:00`.
+impl fmt::Display for LocalTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = WEEKDAYS[usize::from(self.weekday)];
+        write!(formatter, "{day} {:02}:{:02}", self.minute_of_day / 60, self.minute_of_day % 60)
+    }
+}
+
 /// Stretches of the week. A stretch holds its first minute and not its last; one that ends no later than it begins
 /// runs past midnight, and belongs to the day on which it began.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

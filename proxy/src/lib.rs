@@ -19,6 +19,7 @@ pub mod limits;
 pub mod listener;
 pub mod logging;
 pub mod proxy_protocol;
+pub mod question;
 pub mod server;
 pub mod service;
 pub mod socket;

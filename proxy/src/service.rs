@@ -61,13 +61,17 @@ pub struct ServiceTls {
 }
 
 impl Service {
-    /// The session machine's view of a listener and its backend.
-    pub fn settings(
-        config: &Config,
-        listener: &Listener,
-        backends: &[Arc<Backend>],
-        tls: Option<&ServiceTls>,
-    ) -> Settings {
+    /// Names of the backends that a listener's sessions may come to, in the order of [`Settings::backends`].
+    pub fn backend_names<'a>(config: &'a Config, listener: &'a Listener) -> BTreeSet<&'a String> {
+        listener.backend.iter().chain(config.routes.iter().map(|route| &route.backend)).collect()
+    }
+
+    /// The session machine's view of a listener and its backends. `hosts` are the names of the certificates that are to
+    /// be shown; `None`: there is none.
+    pub fn settings(config: &Config, listener: &Listener, hosts: Option<Vec<String>>) -> Settings {
+        let names = Self::backend_names(config, listener);
+        let backends: Vec<_> =
+            names.iter().filter_map(|name| config.backends.iter().find(|one| one.name == ***name)).collect();
         Settings {
             listener: listener.name.clone(),
             banner: config.gateway.banner.clone(),
@@ -81,13 +85,10 @@ impl Service {
                 RequireTls::Login => session::RequireTls::Login,
                 RequireTls::No => session::RequireTls::No,
             },
-            certificate_available: tls.is_some_and(|tls| tls.certificates.available()),
+            certificate_available: hosts.is_some(),
             login_attempts: listener.login_attempts,
             failed_login_delay: FAILED_LOGIN_DELAY,
-            hosts: tls
-                .and_then(|tls| tls.certificates.store())
-                .map(|store| dns_names(store))
-                .unwrap_or_default(),
+            hosts: hosts.unwrap_or_default(),
             policy: Arc::clone(&config.policy),
             clock: LocalClock::new(config::local_times),
             login_timeout: listener.login_timeout,
@@ -97,9 +98,9 @@ impl Service {
             default_backend: listener
                 .backend
                 .as_ref()
-                .and_then(|name| backends.iter().position(|one| one.config().name == *name)),
+                .and_then(|name| backends.iter().position(|one| one.name == *name)),
             user_at_host: listener.user_at_host.clone(),
-            backends: backends.iter().map(|backend| Arc::new(upstream_settings(backend.config()))).collect(),
+            backends: backends.iter().map(|backend| Arc::new(upstream_settings(backend))).collect(),
         }
     }
 
@@ -144,6 +145,14 @@ impl Service {
     }
 }
 
+impl ServiceTls {
+    /// The names that HOST may give where the client sent no SNI; `None`: there is no certificate at all.
+    pub fn hosts(&self) -> Option<Vec<String>> {
+        let names = || self.certificates.store().map(|store| dns_names(store)).unwrap_or_default();
+        self.certificates.available().then(names)
+    }
+}
+
 /// The session machine's view of a backend.
 fn upstream_settings(backend: &config::Backend) -> UpstreamSettings {
     let tls = backend.tls.as_ref();
@@ -177,8 +186,8 @@ const FAILED_LOGIN_DELAY: Duration = Duration::from_secs(1);
 /// Servers that one login tries.
 const TRIES_MAX: u32 = 3;
 
-/// The names that HOST may give where the client sent no SNI.
-fn dns_names(store: &Store) -> Vec<String> {
+/// The names of certificates, in lower case.
+pub fn dns_names(store: &Store) -> Vec<String> {
     let identities = store.identities();
     let names = identities.iter().flat_map(|identity| identity.names());
     names

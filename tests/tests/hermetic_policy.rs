@@ -435,7 +435,10 @@ fn explain_tells_what_is_refused_to_everybody() {
         let output = stage.explain("anna", &[], command);
         assert_eq!(output.status.code(), Some(4), "{command}");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains(&format!("to everybody: {code} ")), "{text}");
+        assert!(
+            text.contains("by the gateway itself") && text.contains(&format!("reply: {code} ")),
+            "{text}"
+        );
         stage.user("anna").expect(command, code);
     }
 }

@@ -1,6 +1,7 @@
 //! `explain`: what policy says of one command, and why.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use ftpsgate_ftp::codec::Command;
@@ -11,9 +12,10 @@ use crate::config::{
     parse_certificate, parse_command, parse_local_time, parse_size,
 };
 use crate::logging::color_on_stderr;
+use crate::question;
 
 use super::output::{print, print_json, say};
-use super::{CliError, ConfigFile, Exit, question};
+use super::{CliError, ConfigFile, Exit};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -22,6 +24,9 @@ pub struct ExplainArgs {
     /// Where the policy comes from.
     #[command(flatten)]
     pub file: ConfigFile,
+    /// Judge by the policy of this file instead: a configuration, or a policy file that stands for all rules
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
     /// The user name that the client gives; without: before USER
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -34,6 +39,9 @@ pub struct ExplainArgs {
     /// The name that the client asks for in its TLS handshake; routes look at it
     #[arg(long, value_name = "NAME")]
     pub sni: Option<String>,
+    /// The name that the client gives with HOST, before USER; routes look at it
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
     /// The backend's name; without: where the routes lead
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
@@ -49,12 +57,15 @@ pub struct ExplainArgs {
     /// The session's working directory
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub directory: String,
-    /// How much the upload holds, such as 20MiB
+    /// How much is uploaded, such as 20MiB; what is announced is a command: "ALLO 1000" before "STOR a"
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub size: Option<u64>,
     /// The file that is uploaded is there already
     #[arg(long)]
     pub exists: bool,
+    /// What is renamed or copied is a directory
+    #[arg(long)]
+    pub is_directory: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -73,7 +84,10 @@ pub struct AskedTls(Option<TlsVersion>);
 ///
 /// An invalid configuration, a question about what is not in it, or standard output that cannot be written.
 pub fn run(args: ExplainArgs) -> Result<Exit, CliError> {
-    let loaded = config::load(&args.file.path)?;
+    let loaded = match &args.with {
+        None => config::load(&args.file.path)?,
+        Some(with) => config::load_with(&args.file.path, with)?,
+    };
     say(&Diagnostics::new(loaded.warnings.clone()).render(color_on_stderr()));
     let is_json = args.json;
     let answer = question::ask(&loaded.config, &args.into_question()?).map_err(CliError::Question)?;
@@ -86,7 +100,7 @@ pub fn run(args: ExplainArgs) -> Result<Exit, CliError> {
 }
 
 impl ExplainArgs {
-    fn into_question(self) -> Result<Question, CliError> {
+    pub(super) fn into_question(self) -> Result<Question, CliError> {
         let mut commands = self.commands;
         let command = commands.pop().expect("clap asks for one command at least");
         let before: Option<Vec<Command>> = commands
@@ -102,12 +116,14 @@ impl ExplainArgs {
             listener: self.listener,
             backend: self.backend,
             sni: self.sni,
+            host: self.host,
             tls: self.tls.map(|AskedTls(version)| version),
             certificates: self.certificates,
             at: self.at,
             directory: self.directory,
             size_bytes: self.size,
             exists: self.exists,
+            is_directory: self.is_directory,
             before: before
                 .ok_or_else(|| CliError::Question("CONNECT comes before every command".to_owned()))?,
             command,
@@ -141,13 +157,17 @@ fn sentence(error: &SyntaxError) -> String {
 }
 
 const AFTER_HELP: &str = "\
-The decision goes to standard output, with the rule and where it stands, and for every rule before it what did
-not match. Nothing is dialled: what only the server knows is taken from the command line, --exists and --directory.
+The decision goes to standard output, with the rule and where it stands, the reply that the client would read, and
+for every rule before it what did not match. A session is played for it against a server that is only imagined and
+says yes to everything; nothing is dialled. What only a server knows is yours to say: --exists, --is-directory,
+--directory. What was not told and would matter is said as `assuming:`.
 
 Examples:
   ftpsgate explain --user partner-7 --from 198.51.100.9 \"STOR /in/a.csv\"
   ftpsgate explain --user anna --from 10.0.0.7 --at \"2026-11-22 03:00\" \"RETR /reports/q3.csv\"
   ftpsgate explain --user anna --from 10.0.0.7 \"RNFR /in/a\" \"RNTO /out/a\"
+  ftpsgate explain --user anna --from 10.0.0.7 \"ALLO 5000000\" \"STOR /in/a\"
+  ftpsgate explain --user anna@ftp.example.com --from 10.0.0.7 --listener any \"RETR a\"
   ftpsgate explain --from 203.0.113.9 CONNECT
 
-Exit codes: 0 if it is allowed; 4 if it is denied; 78 if the configuration is invalid.";
+Exit codes: 0 if the gateway lets it through; 4 if it is denied; 78 if the configuration is invalid.";

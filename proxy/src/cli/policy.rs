@@ -1,14 +1,17 @@
-//! `policy test`: what the `[[test]]` tables expect, held against what policy says.
+//! `policy test`: what the `[[test]]` tables expect, held against what policy says; `policy replay` is in `replay`.
+
+mod replay;
 
 use clap::{Args, Subcommand};
+use ftpsgate_policies::RuleRef;
 use ftpsgate_policies::rule::Action;
 use serde_json::json;
 
 use crate::config::{self, Choice, Diagnostic, Diagnostics, Loaded, PolicyTest, Severity};
 use crate::logging::color_on_stderr;
+use crate::question::{self, Answer};
 
 use super::output::{print, print_json, say};
-use super::question::{self, Answer};
 use super::{CliError, ConfigFile, Exit};
 
 /// Arguments of `policy`.
@@ -25,6 +28,8 @@ pub enum PolicyCommand {
     /// Try every [[test]] of a configuration and its policy files
     #[command(after_help = TEST_AFTER_HELP)]
     Test(TestArgs),
+    /// Say what another policy would change for the commands of an audit log
+    Replay(replay::ReplayArgs),
 }
 
 /// Arguments of `policy test`.
@@ -53,6 +58,7 @@ pub(super) struct Failure<'a> {
 pub fn run(args: &PolicyArgs) -> Result<Exit, CliError> {
     match &args.command {
         PolicyCommand::Test(args) => run_tests(args),
+        PolicyCommand::Replay(args) => replay::run(args),
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) fn failures(loaded: &Loaded) -> Vec<Failure<'_>> {
 impl Failure<'_> {
     fn is_as_expected(&self) -> bool {
         self.answer.as_ref().is_ok_and(|answer| {
-            let is_rule = |wanted: &String| answer.rule().unwrap_or("default") == wanted;
+            let is_rule = |wanted: &String| answer.rule().map_or("default", RuleRef::name) == wanted;
             answer.action() == self.test.expect && self.test.rule.as_ref().is_none_or(is_rule)
         })
     }

@@ -156,10 +156,9 @@ impl State {
                     Mode::Explicit | Mode::Implicit => tls.get(&listener.tls).cloned(),
                     Mode::Plain => None,
                 };
-                let names = listener.backend.iter().chain(config.routes.iter().map(|route| &route.backend));
-                let names: BTreeSet<&String> = names.collect();
+                let names = Service::backend_names(&config, listener);
                 let backends: Vec<_> = names.iter().map(|name| Arc::clone(&backends[*name])).collect();
-                let settings = Service::settings(&config, listener, &backends, tls.as_ref());
+                let settings = Service::settings(&config, listener, tls.as_ref().and_then(ServiceTls::hosts));
                 let service = Service {
                     listener: Arc::clone(listener),
                     limits: Arc::clone(&self.limits),

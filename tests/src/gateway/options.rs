@@ -27,6 +27,7 @@ pub struct ListenerOptions {
     mode: &'static str,
     bind: String,
     keys: String,
+    data_ports: u32,
     passive: String,
 }
 
@@ -153,7 +154,8 @@ impl GatewayOptions {
             for listener in &self.listeners {
                 write!(text, "[[listener]]\nname = {:?}\nmode = {:?}\n", listener.name, listener.mode)?;
                 write!(text, "bind = [{:?}]\n{}", listener.bind, listener.keys)?;
-                write!(text, "[listener.passive]\nports = \"auto:10\"\n{}", listener.passive)?;
+                let ports = listener.data_ports;
+                write!(text, "[listener.passive]\nports = \"auto:{ports}\"\n{}", listener.passive)?;
             }
             write!(text, "[[backend]]\nname = \"legacy\"\nservers = [{}]\n", self.servers.join(", "))?;
             write!(text, "{}{}", with_check(&self.backend), self.extra)
@@ -198,6 +200,12 @@ impl ListenerOptions {
         self
     }
 
+    /// Has so many ports for data instead of ten: those to which nobody comes rest for a while.
+    pub fn data_ports(mut self, count: u32) -> Self {
+        self.data_ports = count;
+        self
+    }
+
     /// Adds lines to its `[listener.passive]`.
     pub fn passive_keys(mut self, toml: &str) -> Self {
         push_lines(&mut self.passive, toml);
@@ -206,7 +214,14 @@ impl ListenerOptions {
 
     fn new(name: &str, mode: &'static str) -> Self {
         let bind = "127.0.0.1:0".to_owned();
-        Self { name: name.to_owned(), mode, bind, keys: String::new(), passive: String::new() }
+        Self {
+            name: name.to_owned(),
+            mode,
+            bind,
+            keys: String::new(),
+            data_ports: 10,
+            passive: String::new(),
+        }
     }
 }
 

@@ -118,6 +118,16 @@ impl ScriptedSession {
         self.control.start_tls(Arc::clone(&tls.control)).map(drop)
     }
 
+    /// What PWD says.
+    pub fn folder(&self) -> &[u8] {
+        &self.folder
+    }
+
+    /// Lets PWD say this from now on.
+    pub fn enter(&mut self, folder: &[u8]) {
+        self.folder = folder.to_vec();
+    }
+
     /// Whether the control connection is under TLS.
     pub fn is_secured(&self) -> bool {
         self.control.is_tls()

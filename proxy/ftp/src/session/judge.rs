@@ -62,6 +62,23 @@ pub(super) enum Judgement {
 pub(super) struct Refusal {
     pub(super) denial: Denial,
     pub(super) reply: Reply,
+    /// Only because of the upload's size.
+    pub(super) is_too_large: bool,
+}
+
+/// What a command would be judged by besides its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Who asks.
+    pub subject: Subject,
+    /// The client's directory, where paths count and it is known.
+    pub directory: Option<CanonicalPath>,
+    /// RNFR or SITE CPFR, held for its second half.
+    pub held: Option<Command>,
+    /// REST with another offset than 0 is held.
+    pub is_restarted: bool,
+    /// Bytes that ALLO announced.
+    pub announced_bytes: Option<u64>,
 }
 
 /// What is asked besides the objects.
@@ -97,6 +114,17 @@ impl Question<'_> {
 }
 
 impl Session {
+    /// What the next command would be judged by; for explanations.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            subject: self.subject.clone(),
+            directory: self.view.as_ref().and_then(|view| view.working_directory()).cloned(),
+            held: self.rename_from.as_deref().cloned(),
+            is_restarted: self.restart.is_some(),
+            announced_bytes: self.announced,
+        }
+    }
+
     /// The objects of a deed, seen from where the client is.
     pub(super) fn items(&self, deed: &Deed) -> Vec<Item> {
         deed.objects.iter().map(|object| self.item(object)).collect()
@@ -106,8 +134,12 @@ impl Session {
         let profile = self.routed.as_ref().map_or(PathProfile::Opaque, |routed| routed.settings.paths);
         let place = match &self.view {
             Some(view) => object.name.resolve(profile, view.working_directory()),
-            // Nobody keeps account of directories, for policy needs no paths here. A later one may.
-            None => object.name.resolve(profile, None),
+            // Nobody keeps account of directories, for policy needs no paths here. A later one may. That is nothing
+            // to tell the client about.
+            None => match object.name.resolve(profile, None) {
+                Place::Unresolved(_) => Place::Unresolved(None),
+                place @ (Place::Nothing | Place::Here(_) | Place::Path(_)) => place,
+            },
         };
         let mut item = Item {
             place,
@@ -154,7 +186,8 @@ impl Session {
                 question.size_bytes = None;
                 question.ask(accesses).is_ok()
             };
-            Judgement::Denied(Refusal { reply: refusal(&denial, items, is_too_large), denial })
+            let reply = refusal(&denial, items, is_too_large);
+            Judgement::Denied(Refusal { denial, reply, is_too_large })
         };
         let may_replace = items.iter().any(|item| item.may_replace);
         let accesses = accesses(items, findings.replaces == Some(true));
@@ -193,7 +226,7 @@ impl Session {
                         observed: permit.observed().to_vec(),
                     };
                     let reply = Reply::new(550, "Not allowed by policy for all that is in this directory.");
-                    return Judgement::Denied(Refusal { denial, reply });
+                    return Judgement::Denied(Refusal { denial, reply, is_too_large: false });
                 }
             }
         }

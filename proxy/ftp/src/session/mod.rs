@@ -71,7 +71,7 @@ pub use authorize::{Context, Deed, Name, Object, Place};
 pub use commands::own_refusal;
 pub use event::*;
 pub use fault::UpstreamFault;
-pub use judge::needs_paths;
+pub use judge::{Standing, needs_paths};
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.

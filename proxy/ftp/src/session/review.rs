@@ -60,7 +60,7 @@ impl Session {
             return Ok(());
         }
         match self.judge_running(running, Some(running.bytes), now) {
-            Err(refusal) if refusal.reply.code().value() == 552 => {
+            Err(refusal) if refusal.is_too_large => {
                 let verb = running.command.verb();
                 let path = running.items.iter().find_map(|item| item.place.path()).cloned();
                 self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code: 552 });
@@ -117,7 +117,9 @@ impl Session {
     fn judge_connection_again(&self, now: Now) -> Result<(), Refusal> {
         match self.judge_connection(now) {
             Ok(_) => Ok(()),
-            Err(denial) => Err(Refusal { denial, reply: answers::closing("Not allowed by policy") }),
+            Err(denial) => {
+                Err(Refusal { denial, reply: answers::closing("Not allowed by policy"), is_too_large: false })
+            }
         }
     }
 
@@ -137,7 +139,7 @@ impl Session {
         let Some(running) = self.transfer.stoppable() else { return };
         let verb = running.command.verb();
         let path = running.items.iter().find_map(|item| item.place.path()).cloned();
-        let code = if refusal.reply.code().value() == 552 { 552 } else { 426 };
+        let code = if refusal.is_too_large { 552 } else { 426 };
         self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
         let text = match code {
             552 => TOO_LARGE,

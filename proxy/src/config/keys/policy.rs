@@ -111,6 +111,7 @@ pub(in super::super) static TEST: Section = Section {
         key("listener", Kind::Text, Depends("the first one"), "The listener's name."),
         key("backend", Kind::Text, Depends("where the routes lead"), "The backend's name."),
         key("sni", Kind::Text, Absent, "The name that the client asks for in its TLS handshake."),
+        key("host", Kind::Text, Absent, "The name that the client gives with HOST."),
         key(
             "tls",
             Kind::OneOf(Option::<TlsVersion>::words),
@@ -136,13 +137,24 @@ pub(in super::super) static TEST: Section = Section {
             "When.",
         ),
         key("directory", Kind::Text, Toml("\"/\""), "The session's working directory."),
-        key("size", Kind::Size(0, 1 << 50), Absent, "What ALLO announced, or how much was uploaded."),
+        key(
+            "size",
+            Kind::Size(0, 1 << 50),
+            Absent,
+            "How much is uploaded. What ALLO announces stands in `before`.",
+        ),
         key("exists", Kind::Boolean, Toml("false"), "Whether the file that is uploaded is there already."),
+        key(
+            "is_directory",
+            Kind::Boolean,
+            Toml("false"),
+            "Whether what is renamed or copied is a directory; else it is a file.",
+        ),
         key(
             "before",
             Kind::List(&Kind::Syntax("a command such as \"CWD /in\"", r"^[A-Za-z0-9]+( .*)?$")),
             Absent,
-            "Commands before it that count: CWD, REST, ALLO, RNFR, SITE CPFR.",
+            "Commands that the client sends before it, such as CWD, REST, ALLO, RNFR, SITE CPFR.",
         ),
         key(
             "command",

@@ -1,8 +1,8 @@
 //! Policy: `[policy]` and the files that it names, `[[group]]`, `[[rule]]`, `[[limit]]` and `[[test]]`.
 //!
-//! In reading order: `model` is what comes out; `files` finds and reads policy files; `rule`, `limit` and `test` read
-//! tables, `who` what rules and limits have in common; `check` compares the tables of all files, with `idle` the limits
-//! among them, and compiles the rules; `zones` tells rules with hours what time it is.
+//! In reading order: `model` is what comes out; `files` finds and reads policy files; `trial` reads one that stands for
+//! all; `rule`, `limit` and `test` read tables, `who` what rules and limits have in common; `check` compares the tables of
+//! all files, with `idle` the limits among them, and compiles the rules; `zones` tells rules with hours what time it is.
 
 mod check;
 mod files;
@@ -11,6 +11,7 @@ mod limit;
 mod model;
 mod rule;
 mod test;
+mod trial;
 mod who;
 mod zones;
 
@@ -27,6 +28,7 @@ pub(super) use files::PolicyFile;
 pub(super) use limit::{Per, format_event_rate};
 pub use model::{AskedCommand, AskedTime, CertificatePart, PolicyTest, Question, Rules};
 pub use test::{parse_certificate, parse_command};
+pub(super) use trial::{is_policy_file, read_trial};
 pub use zones::{local_times, parse_local_time};
 
 use limit::LimitDraft;

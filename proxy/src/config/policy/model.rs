@@ -69,6 +69,8 @@ pub struct Question {
     pub backend: Option<String>,
     /// The name in the TLS handshake.
     pub sni: Option<String>,
+    /// The name that the client gives with HOST.
+    pub host: Option<String>,
     /// TLS on the control connection, `Some(None)` for none; `None`: what the listener usually has.
     pub tls: Option<Option<TlsVersion>>,
     /// Parts of the client's certificate.
@@ -81,7 +83,9 @@ pub struct Question {
     pub size_bytes: Option<u64>,
     /// Whether the file that is uploaded is there already.
     pub exists: bool,
-    /// Commands that came before it in the session, and were accepted: CWD, REST, ALLO, RNFR and SITE CPFR count.
+    /// Whether what is renamed or copied is a directory.
+    pub is_directory: bool,
+    /// Commands that the client sends before it.
     pub before: Vec<Command>,
     /// What is to be judged.
     pub command: AskedCommand,

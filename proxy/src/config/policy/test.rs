@@ -28,6 +28,7 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
     let listener = table.optional("listener", |value, kind| parsed(value, kind, syntax::name));
     let backend = table.optional("backend", |value, kind| parsed(value, kind, syntax::name));
     let sni = table.optional("sni", |value, kind| parsed(value, kind, syntax::line));
+    let host = table.optional("host", |value, kind| parsed(value, kind, syntax::line));
     let tls = table.optional("tls", choice);
     let mut is_sound = true;
     let certificates =
@@ -36,6 +37,7 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
     let directory = table.read("directory", |value, kind| parsed(value, kind, syntax::directory));
     let size_bytes = table.optional("size", size);
     let exists = table.read("exists", boolean);
+    let is_directory = table.read("is_directory", boolean);
     let before = list(
         table,
         "before",
@@ -54,11 +56,13 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
         && listener.is_sound()
         && backend.is_sound()
         && sni.is_sound()
+        && host.is_sound()
         && tls.is_sound()
         && at.is_sound()
         && directory.is_sound()
         && size_bytes.is_sound()
         && exists.is_sound()
+        && is_directory.is_sound()
         && rule.is_sound();
     let test = match (from.value, command.value, expect.value) {
         (Some(from), Some(command), Some(expect)) if is_sound => Some(PolicyTest {
@@ -69,12 +73,14 @@ pub(super) fn test(table: &Table<'_>) -> TestDraft {
                 listener: listener.value.clone(),
                 backend: backend.value.clone(),
                 sni: sni.value,
+                host: host.value,
                 tls: tls.value,
                 certificates: values(certificates),
                 at: at.value,
                 directory: directory.value,
                 size_bytes: size_bytes.value,
                 exists: exists.value,
+                is_directory: is_directory.value,
                 before: values(before),
                 command,
             },

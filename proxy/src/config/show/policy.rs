@@ -136,12 +136,14 @@ fn test(test: &PolicyTest) -> Table {
         listener,
         backend,
         sni,
+        host,
         tls,
         certificates,
         at,
         directory,
         size_bytes,
         exists,
+        is_directory,
         before,
         command,
     } = question;
@@ -151,6 +153,7 @@ fn test(test: &PolicyTest) -> Table {
     entries.extend(text("listener", listener));
     entries.extend(text("backend", backend));
     entries.extend(text("sni", sni));
+    entries.extend(text("host", host));
     entries.extend(tls.map(|tls| entry("tls", Option::<request::TlsVersion>::word(tls))));
     let certificates: Vec<&str> = certificates.iter().map(|CertificatePart(part)| part.as_str()).collect();
     entries.extend(written([("certificates", texts(&certificates))]));
@@ -158,6 +161,7 @@ fn test(test: &PolicyTest) -> Table {
     entries.push(entry("directory", directory.as_str()));
     entries.extend(size_bytes.map(|size| entry("size", format_size(size))));
     entries.push(entry("exists", *exists));
+    entries.push(entry("is_directory", *is_directory));
     let before: Vec<String> = before.iter().map(command_line).collect();
     entries.extend(written([("before", texts(&before))]));
     entries.push(entry("command", command_text(command)));

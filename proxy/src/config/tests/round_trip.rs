@@ -170,6 +170,7 @@ const EVERY_KEY: &str = r#"
     listener = "b"
     backend = "two"
     sni = "acme.example.com"
+    host = "acme.example.com"
     tls = "none"
     certificates = ["CN=partner-7", "san:a.acme.example"]
     at = "2026-11-22T15:00:00+01:00"

@@ -163,7 +163,7 @@ impl Session {
                 observed: Vec::new(),
             };
             let reply = Reply::new(550, "The server does not say where this directory is.");
-            return Err(Refusal { denial, reply });
+            return Err(Refusal { denial, reply, is_too_large: false });
         }
         Ok(())
     }

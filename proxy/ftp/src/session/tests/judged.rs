@@ -237,6 +237,30 @@ fn an_announced_size_is_judged() {
 }
 
 #[test]
+fn an_upload_that_grew_too_large_is_told_552_also_where_the_rule_has_a_reply_of_its_own() {
+    let rules = "deny upload,overwrite larger=100 reply=550_Small_files_only\nallow * /in/**\ndeny";
+    let mut wire = at(rules, "/in");
+    wire.play(ARM);
+    wire.play("C> STOR x\nB> STOR /in/x");
+    wire.play("B< 150 go\nC< 150 go\n* relay upload clear");
+    wire.play_partly("relay complete 101\nC< 552 …");
+    // Slower ones are stopped with the same code.
+    let mut wire = at(rules, "/in");
+    wire.play(ARM);
+    wire.play("C> STOR x\nB> STOR /in/x");
+    wire.play("B< 150 go\nC< 150 go\n* relay upload clear\nprogress 101");
+    wire.play_partly("+200ms\n* cancel\nC< 552 …");
+}
+
+#[test]
+fn a_denial_without_path_rules_does_not_speak_of_directories() {
+    let mut wire = Scene::plain().policy(policy("deny upload,overwrite,delete\nallow")).log_in();
+    wire.play("C> DELE x\nC< 550 Not allowed by policy.");
+    wire.play(ARM);
+    wire.play("C> STOR x\nC< 553 Not allowed by policy.");
+}
+
+#[test]
 fn what_is_only_observed_changes_nothing() {
     let mut wire = at("deny delete /in/** observe\nallow", "/in");
     wire.play("C> DELE x\nB> DELE /in/x\n= observed DELE denied by deny delete /in/** observe");
