@@ -42,15 +42,7 @@ impl Policy {
 fn covers(outer: &Matchers, outer_action: Action, inner: &Matchers, inner_action: Action) -> bool {
     // What is not known (a path, an hour) matches where a rule denies, and not where it allows.
     let unknown_is_covered = (outer_action, inner_action) != (Action::Allow, Action::Deny);
-    all(&outer.users, &inner.users, covers_name)
-        && all(&outer.groups, &inner.groups, |one, other| one == other)
-        && all(&outer.from, &inner.from, |one, other| {
-            canonical_network(*one).contains(&canonical_network(*other))
-        })
-        && all(&outer.certificates, &inner.certificates, covers_certificate)
-        && all(&outer.listeners, &inner.listeners, |one, other| one == other)
-        && all(&outer.backends, &inner.backends, |one, other| one == other)
-        && outer.tls.is_none_or(|outer| inner.tls.is_some_and(|inner| covers_tls(outer, inner)))
+    covers_subjects(outer, inner)
         && covers_commands(outer, inner)
         && (outer.paths.is_empty()
             || (unknown_is_covered
@@ -61,6 +53,19 @@ fn covers(outer: &Matchers, outer_action: Action, inner: &Matchers, inner_action
             .larger_than_bytes
             .is_none_or(|outer| inner.larger_than_bytes.is_some_and(|inner| outer <= inner))
         && (outer.hours.is_none() || (unknown_is_covered && outer.hours == inner.hours))
+}
+
+/// Whether everybody whom `inner` is about is one whom `outer` is about.
+pub(crate) fn covers_subjects(outer: &Matchers, inner: &Matchers) -> bool {
+    all(&outer.users, &inner.users, covers_name)
+        && all(&outer.groups, &inner.groups, |one, other| one == other)
+        && all(&outer.from, &inner.from, |one, other| {
+            canonical_network(*one).contains(&canonical_network(*other))
+        })
+        && all(&outer.certificates, &inner.certificates, covers_certificate)
+        && all(&outer.listeners, &inner.listeners, |one, other| one == other)
+        && all(&outer.backends, &inner.backends, |one, other| one == other)
+        && outer.tls.is_none_or(|outer| inner.tls.is_some_and(|inner| covers_tls(outer, inner)))
 }
 
 /// Whether each inner element lies within some outer one; an empty list is everything.

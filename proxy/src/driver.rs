@@ -235,7 +235,7 @@ impl Driver {
                 let Secured { tls, stream, control } = *secured;
                 self.downstream.secure(stream);
                 self.data.tls = Some(Arc::new(tls));
-                self.session.handle_tls_established(control, self.now());
+                self.session.handle_tls_established(control);
             }
             Err(error) => {
                 match error {
@@ -280,13 +280,21 @@ impl Driver {
                     lines.send_regardless(&command);
                 }
             }
+            Action::AdmitClient => {
+                let is_admitted = self.ticket.admits(self.session.subject());
+                self.session.handle_client_admitted(is_admitted, self.now());
+            }
             Action::JudgeLogin => {
-                let locked_by = self.ticket.locked_by(self.session.subject());
-                self.session.handle_login_judged(locked_by, self.now());
+                let verdict = self.ticket.judge_login(self.session.subject());
+                self.session.handle_login_judged(verdict, self.now());
             }
             Action::AdmitUser => {
-                let is_admitted = self.ticket.admits_user(self.session.subject());
+                let is_admitted = self.ticket.admits(self.session.subject());
                 self.session.handle_user_admitted(is_admitted, self.now());
+            }
+            Action::AdmitTransfer => {
+                let is_admitted = self.ticket.admits_transfer();
+                self.session.handle_transfer_admitted(is_admitted, self.now());
             }
             Action::LeasePort => self.data.lease(),
             Action::SetClientAddress(address) => self.data.set_client_address(address),
@@ -330,6 +338,9 @@ impl Driver {
             if let Fact::LoginFailed { user, .. } = &fact {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
+            }
+            if let Fact::TransferFinished(_) = &fact {
+                self.ticket.transfer_finished();
             }
             record::record(fact, self.session.user(), &self.service, &self.upstream);
         }

@@ -17,10 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ftpsgate_ftp::session::LoginVerdict;
 use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::{
-    Activity, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout, Party,
+    Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout,
+    Party,
 };
+use ftpsgate_policies::rule::Group;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -56,6 +59,8 @@ struct State {
 struct Member {
     subject: Subject,
     hold: Hold,
+    /// While a transfer lasts.
+    transfer: Option<Hold>,
 }
 
 /// One session's part in the limits; dropping it gives everything back.
@@ -79,9 +84,11 @@ pub enum Refusal {
 pub struct Overview {
     /// Sessions that are open.
     pub sessions: usize,
+    /// Transfers that run, or are about to.
+    pub transfers: usize,
     /// Each with the time that it still lasts.
     pub lockouts: Vec<(Lockout, Duration)>,
-    /// The fullest first.
+    /// Buckets, and what lasts; the fullest first.
     pub fullest: Vec<Fill>,
 }
 
@@ -108,8 +115,9 @@ impl SharedLimits {
     /// # Errors
     ///
     /// Everything that is wrong with them; then nothing changes.
-    pub fn reload(&self, limits: Vec<Limit>) -> Result<(), Vec<LimitError>> {
-        let judges_logins = limits.iter().any(|limit| limit.failed_logins.is_some());
+    pub fn reload(&self, limits: Vec<Limit>, groups: Vec<Group>) -> Result<(), Vec<LimitError>> {
+        let judges_logins =
+            limits.iter().any(|limit| limit.failed_logins.is_some() || limit.logins.is_some());
         let counts_commands = limits.iter().any(|limit| limit.commands.is_some());
         let has_rates = limits
             .iter()
@@ -117,11 +125,13 @@ impl SharedLimits {
         let bounds_files = limits.iter().any(|limit| limit.file_bytes_max.is_some());
         let now = self.now();
         let State { limits: counted, members } = &mut *self.state();
-        counted.reload(limits, Vec::new())?;
+        counted.reload(limits, groups)?;
         self.bounds_files.store(bounds_files, Ordering::Relaxed);
         self.rates.changed(has_rates);
-        for (&session, Member { subject, hold }) in members {
-            counted.renew(hold, Party { subject, session });
+        for (&session, Member { subject, hold, transfer }) in members {
+            for hold in std::iter::once(hold).chain(transfer) {
+                counted.renew(hold, Party { subject, session });
+            }
         }
         let has_lockouts = counted.lockouts(now).next().is_some();
         self.judges_logins.store(judges_logins || has_lockouts, Ordering::Relaxed);
@@ -158,7 +168,7 @@ impl SharedLimits {
         });
         match held {
             Ok(hold) => {
-                members.insert(number, Member { subject, hold });
+                members.insert(number, Member { subject, hold, transfer: None });
                 Ok(Ticket { limits: Arc::clone(self), number })
             }
             Err(exceeded) => {
@@ -177,7 +187,12 @@ impl SharedLimits {
         let State { limits, members } = &*self.state();
         let lockouts = limits.lockouts(now).take(most);
         let lockouts = lockouts.map(|lockout| (lockout.clone(), lockout.until.saturating_sub(now)));
-        Overview { sessions: members.len(), lockouts: lockouts.collect(), fullest: limits.fullest(most, now) }
+        Overview {
+            sessions: members.len(),
+            transfers: members.values().filter(|member| member.transfer.is_some()).count(),
+            lockouts: lockouts.collect(),
+            fullest: limits.fullest(most, now, |session| members.contains_key(&session)),
+        }
     }
 
     /// Ends the lockouts of an address and of the networks that hold it. How many there were.
@@ -221,17 +236,26 @@ impl Ticket {
         counted.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
     }
 
-    /// The name of the limit by which this client or user is locked out.
-    pub fn locked_by(&self, subject: &Subject) -> Option<String> {
+    /// The client gives a password: may it be tried?
+    pub fn judge_login(&self, subject: &Subject) -> LoginVerdict {
         let shared = &self.limits;
         if !shared.judges_logins.load(Ordering::Relaxed) {
-            return None;
+            return LoginVerdict::Try;
         }
         let now = shared.now();
-        let state = shared.state();
-        let lockout = state.limits.locked(Party { subject, session: self.number }, now)?;
-        shared.reports.locked(lockout, subject, now);
-        Some(lockout.limit.name().to_owned())
+        let limits = &mut shared.state().limits;
+        let party = Party { subject, session: self.number };
+        if let Some(lockout) = limits.locked(party, now) {
+            shared.reports.locked(lockout, subject, now);
+            return LoginVerdict::LockedOut(lockout.limit.name().to_owned());
+        }
+        match limits.count(Event::Login, party, now) {
+            Ok(()) => LoginVerdict::Try,
+            Err(exceeded) => {
+                shared.reports.refused(&exceeded, subject, now);
+                LoginVerdict::TooMany
+            }
+        }
     }
 
     /// The login failed.
@@ -254,8 +278,9 @@ impl Ticket {
         }
     }
 
-    /// The backend accepted the login: from now on the user counts. Whether it may have one more session.
-    pub fn admits_user(&self, subject: &Subject) -> bool {
+    /// More is known of the client: its TLS, or, now that the backend has accepted the login, its user. Whether it may
+    /// have one more session.
+    pub fn admits(&self, subject: &Subject) -> bool {
         let shared = &self.limits;
         let now = shared.now();
         let State { limits, members } = &mut *shared.state();
@@ -267,6 +292,33 @@ impl Ticket {
 }
 
 impl Ticket {
+    /// A transfer is asked for, and policy allows it. Whether there may be one more; it counts until
+    /// [`Ticket::transfer_finished`].
+    pub fn admits_transfer(&self) -> bool {
+        let shared = &self.limits;
+        let State { limits, members } = &mut *shared.state();
+        let Some(member) = members.get_mut(&self.number) else { return true };
+        let party = Party { subject: &member.subject, session: self.number };
+        let held = limits.hold(Activity::Transfer, party);
+        match held {
+            Ok(hold) => {
+                member.transfer.replace(hold).into_iter().for_each(|old| limits.release(old));
+                true
+            }
+            Err(exceeded) => {
+                shared.reports.refused(&exceeded, &member.subject, shared.now());
+                false
+            }
+        }
+    }
+
+    /// The transfer has had its last reply, if there was one.
+    pub fn transfer_finished(&self) {
+        let State { limits, members } = &mut *self.limits.state();
+        let held = members.get_mut(&self.number).and_then(|member| member.transfer.take());
+        held.into_iter().for_each(|hold| limits.release(hold));
+    }
+
     /// How fast a transfer may go that begins now.
     pub fn throttle(&self, direction: Direction) -> Throttle {
         Throttle::new(Arc::clone(&self.limits), self.number, direction)
@@ -287,27 +339,28 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let State { limits, members } = &mut *self.limits.state();
-        if let Some(member) = members.remove(&self.number) {
-            limits.release(member.hold);
+        if let Some(Member { subject: _, hold, transfer }) = members.remove(&self.number) {
+            std::iter::once(hold).chain(transfer).for_each(|hold| limits.release(hold));
         }
     }
 }
 
-/// What of a limit is exceeded, as its key says it.
-fn exhausted_key(exceeded: &Exceeded) -> &'static str {
-    match exceeded.what {
-        Exhausted::Event(event, _) => event_key(event),
-        Exhausted::Activity(Activity::Session) => "sessions",
-        Exhausted::Activity(Activity::Transfer) => "transfers",
+/// What is counted, as the key of its limit says it.
+pub(crate) fn counted_key(counted: Counted) -> &'static str {
+    match counted {
+        Counted::Event(Event::Connection) => "connections",
+        Counted::Event(Event::Login) => "logins",
+        Counted::Event(Event::Command) => "commands",
+        Counted::Activity(Activity::Session) => "sessions",
+        Counted::Activity(Activity::Transfer) => "transfers",
     }
 }
 
-/// An event, as the key of its limit says it.
-pub(crate) fn event_key(event: Event) -> &'static str {
-    match event {
-        Event::Connection => "connections",
-        Event::Login => "logins",
-        Event::Command => "commands",
+/// What of a limit is exceeded, likewise.
+fn exhausted_key(exceeded: &Exceeded) -> &'static str {
+    match exceeded.what {
+        Exhausted::Event(event, _) => counted_key(Counted::Event(event)),
+        Exhausted::Activity(activity) => counted_key(Counted::Activity(activity)),
     }
 }
 

@@ -266,8 +266,9 @@ impl State {
             };
             self.backends.insert(name, serving);
         }
+        let (limits, groups) = (&prepared.config.limits, &prepared.config.rules.groups);
         self.limits
-            .reload(prepared.config.limits.clone())
+            .reload(limits.clone(), groups.clone())
             .expect("limits were checked with their configuration");
         self.install_listeners(prepared.listeners, sessions, stage);
         self.authority = prepared.authority;

@@ -8,12 +8,14 @@
 //! - `table`: state by key, within a bound.
 //! - `bucket`: events per period.
 //! - `failures`: failed logins and what follows.
+//! - `idle`: limits that nobody can reach.
 //! - [`bandwidth`]: bytes per second.
 
 pub mod bandwidth;
 mod bucket;
 mod definition;
 mod failures;
+mod idle;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +34,7 @@ pub use crate::limit::definition::{
     Direction, EventRate, Key, Limit, LimitError, LimitProblem, Party, Scope,
 };
 pub use crate::limit::failures::Lockout;
+pub use crate::limit::idle::{Idle, idle};
 
 /// What happens at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,16 +104,25 @@ struct Counters {
     failures: Option<Table<Failures>>,
 }
 
-/// How full a bucket is.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// In a time.
+    Event(Event),
+    /// At once.
+    Activity(Activity),
+}
+
+/// How full a bucket is, or how much of what may last at once does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fill {
     /// Of which limit.
     pub limit: RuleRef,
-    /// Of which events.
-    pub event: Event,
+    /// Of what.
+    pub what: Counted,
     /// Whose.
     pub key: Key,
-    /// From 0, nothing happened lately, to 1, the next event is refused.
+    /// From 0, nothing happened lately, to 1, the next one is refused.
     pub share: f64,
 }
 
@@ -205,7 +217,7 @@ impl Limits {
     }
 
     /// Counts what already lasts under the limits that do not count it yet, once more is known of the subject: under
-    /// all of them, or under none.
+    /// all of them, or, if one has no room, as before.
     ///
     /// # Errors
     ///
@@ -228,17 +240,26 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts what already lasts under the limits that do not count it yet: after a reload, or once more is known of
-    /// the subject. It refuses nothing, so a limit may be exceeded until enough has ended.
+    /// Counts what already lasts as if it began now: after a reload, or once something else is known of the subject. It
+    /// refuses nothing, so a limit may be exceeded until enough has ended. Limits that do not concern the subject any
+    /// more let go of it.
     pub fn renew(&mut self, hold: &mut Hold, party: Party<'_>) {
-        for counters in self.counters.iter_mut().filter(|counters| counters.concerns(&self.groups, party)) {
-            let is_counted = hold.counts.iter().any(|(id, _)| *id == counters.id);
-            if let (false, Some((_, counts)), Some(key)) =
-                (is_counted, &mut counters.activities[hold.activity as usize], counters.limit.per.key(party))
-            {
-                *counts.entry(key.clone()).or_insert(0) += 1;
-                hold.counts.push((counters.id, key));
+        let activity = hold.activity as usize;
+        let mut counts = std::mem::take(&mut hold.counts);
+        for counters in &mut self.counters {
+            let held = counts.iter().position(|(id, _)| *id == counters.id);
+            let held = held.map(|place| counts.swap_remove(place));
+            let key = counters.concerns(&self.groups, party).then(|| counters.limit.per.key(party)).flatten();
+            let Some((_, table)) = &mut counters.activities[activity] else { continue };
+            if held.as_ref().map(|(_, key)| key) != key.as_ref() {
+                if let Some(key) = &key {
+                    *table.entry(key.clone()).or_insert(0) += 1;
+                }
+                if let Some((_, old)) = held {
+                    give_back(table, &old);
+                }
             }
+            hold.counts.extend(key.map(|key| (counters.id, key)));
         }
     }
 
@@ -251,12 +272,7 @@ impl Limits {
             else {
                 continue;
             };
-            if let Some(count) = counts.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(&key);
-                }
-            }
+            give_back(counts, &key);
         }
     }
 
@@ -314,19 +330,29 @@ impl Limits {
         self.lockouts.end(now, is_meant)
     }
 
-    /// The fullest buckets, the fullest first.
-    pub fn fullest(&self, most: usize, now: Duration) -> Vec<Fill> {
+    /// The fullest buckets, and what lasts, the fullest first. `is_open` tells which sessions are.
+    pub fn fullest(&self, most: usize, now: Duration, is_open: impl Fn(u64) -> bool) -> Vec<Fill> {
         let mut fills: Vec<Fill> = Vec::new();
         for counters in &self.counters {
+            let fill = |what, key: &Key, share: f64| Fill {
+                limit: counters.reference.clone(),
+                what,
+                key: key.clone(),
+                share,
+            };
             for event in [Event::Connection, Event::Login, Event::Command] {
                 let Some((spacing, table)) = &counters.events[event as usize] else { continue };
-                let limit = &counters.reference;
-                fills.extend(table.iter().filter_map(|(key, bucket)| {
-                    let share = bucket.share(*spacing, now);
-                    (share > 0.0).then(|| Fill { limit: limit.clone(), event, key: key.clone(), share })
-                }));
+                let used = table.iter().map(|(key, bucket)| (key, bucket.share(*spacing, now)));
+                let used = used.filter(|(_, share)| *share > 0.0);
+                fills.extend(used.map(|(key, share)| fill(Counted::Event(event), key, share)));
+            }
+            for activity in [Activity::Session, Activity::Transfer] {
+                let Some((most, counts)) = &counters.activities[activity as usize] else { continue };
+                let shares = counts.iter().map(|(key, &count)| (key, f64::from(count) / f64::from(*most)));
+                fills.extend(shares.map(|(key, share)| fill(Counted::Activity(activity), key, share)));
             }
         }
+        fills.retain(|fill| !matches!(fill.key, Key::Session(session) if !is_open(session)));
         fills.sort_by(|one, other| other.share.total_cmp(&one.share));
         fills.truncate(most);
         fills
@@ -383,6 +409,15 @@ impl Counters {
 
     fn concerns(&self, groups: &[Group], party: Party<'_>) -> bool {
         concerns(&self.limit.matchers, groups, party)
+    }
+}
+
+fn give_back(counts: &mut HashMap<Key, u32>, key: &Key) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::limit::table::KEYS_MAX;
-use crate::request::Subject;
+use crate::request::{Subject, Tls, TlsVersion};
+use crate::rule::TlsRequirement;
 use crate::tests::{anna, globs, origin};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn limit(name: &str, per: Scope) -> Limit {
+pub(super) fn limit(name: &str, per: Scope) -> Limit {
     Limit {
         name: name.to_owned(),
         origin: origin(1),
@@ -124,7 +125,7 @@ fn an_event_that_one_limit_refuses_is_counted_by_none() {
         );
     }
     limits.count(Event::Connection, party(&from("10.0.0.1")), SECOND).unwrap();
-    let fullest = limits.fullest(1, SECOND);
+    let fullest = limits.fullest(1, SECOND, |_| true);
     assert_eq!((fullest[0].limit.name(), fullest.len()), ("tight", 1));
 }
 
@@ -158,6 +159,52 @@ fn who_logs_in_later_is_counted_as_a_user_then() {
     limits.release(hold);
     let hold = limits.hold(Activity::Session, party(&anna())).unwrap();
     limits.release(hold);
+}
+
+#[test]
+fn what_lasts_is_counted_once_however_often_limits_change() {
+    let of = |most| vec![Limit { sessions: Some(most), ..limit("l", Scope::Address) }];
+    let mut limits = Limits::new(of(1), Vec::new()).unwrap();
+    let mut hold = limits.hold(Activity::Session, party(&anna())).unwrap();
+    for most in 1..1000 {
+        limits.reload(of(most), Vec::new()).unwrap();
+        limits.renew(&mut hold, party(&anna()));
+    }
+    assert_eq!(hold.counts.len(), 1, "limits that are gone are forgotten");
+    limits.release(hold);
+    limits.hold(Activity::Session, party(&anna())).map(|hold| limits.release(hold)).unwrap();
+}
+
+#[test]
+fn a_limit_lets_go_of_whom_it_does_not_concern_any_more() {
+    let matchers = Matchers { tls: Some(TlsRequirement::parse("none").unwrap()), ..Matchers::default() };
+    let mut limits = limits(&[Limit { sessions: Some(1), matchers, ..limit("in clear", Scope::Gateway) }]);
+    let clear = Subject { tls: None, ..anna() };
+    let secured = Subject { tls: Some(Tls { version: TlsVersion::V13, is_resumed: false }), ..anna() };
+    let mut hold = limits.hold(Activity::Session, party(&clear)).unwrap();
+    assert!(limits.hold(Activity::Session, party(&clear)).is_err());
+    limits.extend(&mut hold, party(&secured)).unwrap();
+    let other = limits.hold(Activity::Session, party(&clear)).unwrap();
+    limits.release(hold);
+    assert!(limits.hold(Activity::Session, party(&clear)).is_err());
+    limits.release(other);
+}
+
+#[test]
+fn groups_are_those_of_the_last_reload() {
+    let group = |user: &str| Group {
+        name: "staff".into(),
+        origin: origin(1),
+        users: globs(&[user]),
+        from: Vec::new(),
+    };
+    let matchers = Matchers { groups: vec!["staff".into()], ..Matchers::default() };
+    let one = vec![Limit { commands: rate(1, 60), matchers, ..limit("staff", Scope::User) }];
+    let mut limits = Limits::new(one.clone(), vec![group("bob")]).unwrap();
+    (0..9).for_each(|_| limits.count(Event::Command, party(&anna()), SECOND).unwrap());
+    limits.reload(one, vec![group("anna")]).unwrap();
+    limits.count(Event::Command, party(&anna()), SECOND).unwrap();
+    assert!(limits.count(Event::Command, party(&anna()), SECOND).is_err());
 }
 
 #[test]

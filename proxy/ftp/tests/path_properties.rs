@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, FeatureSet, Kind, Protection, Reply};
 use ftpsgate_ftp::session::{
-    Action, Client, Fact, LocalClock, Mode, Now, RelayEnd, RelayReport, RequireTls, Session, Settings,
-    UpstreamData, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, Fact, LocalClock, LoginVerdict, Mode, Now, RelayEnd, RelayReport, RequireTls, Session,
+    Settings, UpstreamData, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 use ftpsgate_policies::pattern::PathPattern;
 use ftpsgate_policies::rule::{Action as Verdict, Matchers, Mode as RuleMode, Origin, Rule};
@@ -114,8 +114,10 @@ impl Gateway {
             Action::SendUpstream(command) | Action::AbortUpstream(command) => {
                 self.answers.extend(self.server.answer(&command));
             }
-            Action::JudgeLogin => session.handle_login_judged(None, now()),
+            Action::JudgeLogin => session.handle_login_judged(LoginVerdict::Try, now()),
+            Action::AdmitClient => session.handle_client_admitted(true, now()),
             Action::AdmitUser => session.handle_user_admitted(true, now()),
+            Action::AdmitTransfer => session.handle_transfer_admitted(true, now()),
             Action::LeasePort => {
                 session.handle_port_leased(Ok(SocketAddr::from(([203, 0, 113, 1], 61000))), now());
             }

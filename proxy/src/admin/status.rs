@@ -9,7 +9,7 @@ use crate::server::{Server, Snapshot};
 /// How the gateway is.
 pub(super) async fn status(server: &Server) -> Value {
     let Snapshot { name, uptime, listeners, backends } = server.snapshot().await;
-    let Overview { sessions, lockouts, fullest } = server.limits().overview(SHOWN_MAX);
+    let Overview { sessions, transfers, lockouts, fullest } = server.limits().overview(SHOWN_MAX);
     let listeners = listeners.into_iter().map(|listener| {
         json!({
             "name": listener.name,
@@ -40,7 +40,7 @@ pub(super) async fn status(server: &Server) -> Value {
     let fullest = fullest.into_iter().map(|fill| {
         json!({
             "limit": fill.limit.name(),
-            "what": crate::limits::event_key(fill.event),
+            "what": crate::limits::counted_key(fill.what),
             "key": fill.key.to_string(),
             "share": (fill.share * 1000.0).round() / 1000.0,
         })
@@ -52,6 +52,7 @@ pub(super) async fn status(server: &Server) -> Value {
         "process": std::process::id(),
         "uptime_seconds": uptime.as_secs(),
         "sessions": sessions,
+        "transfers": transfers,
         "listeners": listeners.collect::<Vec<_>>(),
         "backends": backends.collect::<Vec<_>>(),
         "lockouts": lockouts.collect::<Vec<_>>(),

@@ -97,12 +97,13 @@ fn status_text(answer: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let list = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
     let mut lines = vec![format!(
-        "{}: ftpsgate {}, process {}, up for {} s, {} sessions",
+        "{}: ftpsgate {}, process {}, up for {} s, {} sessions, {} transfers",
         text(&answer["name"]),
         text(&answer["gateway_version"]),
         answer["process"],
         answer["uptime_seconds"],
         answer["sessions"],
+        answer["transfers"],
     )];
     for listener in list("listeners") {
         let addresses: Vec<_> = listener["addresses"].as_array().into_iter().flatten().map(text).collect();

@@ -2,7 +2,6 @@
 //! no backend is the gateway itself, every session of a listener can go somewhere.
 
 mod addresses;
-mod limits;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +9,9 @@ use std::sync::Arc;
 
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
-use super::limit::LimitDraft;
 use super::listener::ListenerDraft;
 use super::model::{Admin, ClientCertificates, Config, Gateway, Mode};
-use super::policy::{self, PolicyDraft, PolicyFile, Surroundings};
+use super::policy::{self, Assembled, PolicyDraft, PolicyFile, Surroundings};
 use super::route::RouteDraft;
 use super::spelling::{nearest, printable};
 use super::table::Table;
@@ -26,7 +24,6 @@ pub(super) struct Drafts {
     pub(super) backends: Vec<BackendDraft>,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) policy: PolicyDraft,
-    pub(super) limits: Vec<LimitDraft>,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -46,19 +43,19 @@ pub(super) fn assemble(
         draft.listener.backend = resolve_backend(document, &draft.backend, &drafts.backends);
     }
     routes::resolve(document, &mut drafts);
-    limits::check(document, &drafts);
     warn_of_unused_profiles(document, &drafts.listeners, &drafts.profiles);
     warn_of_unused_backends(document, &drafts);
     addresses::check(document, &drafts.listeners, &drafts.backends);
-    let (policy, rules) = policy::assemble(document, &drafts.policy, &surroundings(&drafts));
-    let Drafts { profiles, listeners, backends, routes, limits, policy: PolicyDraft { files, .. } } = drafts;
+    let Assembled { policy, rules, limits } =
+        policy::assemble(document, &drafts.policy, &surroundings(&drafts));
+    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. } } = drafts;
     let config = Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
         routes: routes.into_iter().map(|draft| draft.route).collect(),
-        limits: limits.into_iter().map(|draft| draft.limit).collect(),
+        limits,
         admin,
         policy,
         rules,
@@ -66,7 +63,7 @@ pub(super) fn assemble(
     (config, files)
 }
 
-/// What rules may refer to.
+/// What rules and limits may refer to.
 fn surroundings(drafts: &Drafts) -> Surroundings {
     let Drafts { profiles, listeners, backends, .. } = drafts;
     let asks = |listener: &ListenerDraft| {

@@ -38,7 +38,7 @@ pub(super) static FILE: Section = Section {
         key("policy", Kind::Table(&POLICY), Absent, "What holds for all rules."),
         GROUPS,
         RULES,
-        key("limit", Kind::Tables(&LIMIT), Absent, "How many, how often, how fast."),
+        LIMITS,
         TESTS,
         later("audit", "until the audit exists, denials are log events with the target `audit`"),
         key("admin", Kind::Table(&ADMIN), Absent, "How an operator reaches the running gateway."),
@@ -48,17 +48,18 @@ pub(super) static FILE: Section = Section {
 /// A file that `files` of [policy] names.
 pub(super) static POLICY_FILE: Section = Section {
     header: "the top level of a policy file",
-    summary: "[[rule]], [[group]] and [[test]].",
-    keys: &[GROUPS, RULES, later("limit", "write [[limit]] in the configuration file itself"), TESTS],
+    summary: "[[rule]], [[group]], [[limit]] and [[test]].",
+    keys: &[GROUPS, RULES, LIMITS, TESTS],
 };
 
-const GROUPS: Key = key("group", Kind::Tables(&GROUP), Absent, "Users under one name, for rules.");
+const GROUPS: Key = key("group", Kind::Tables(&GROUP), Absent, "Users under one name, for rules and limits.");
 const RULES: Key = key(
     "rule",
     Kind::Tables(&RULE),
     Absent,
     "Who may do what. Without rules, what the backend allows is allowed.",
 );
+const LIMITS: Key = key("limit", Kind::Tables(&LIMIT), Absent, "How many, how often, how fast.");
 const TESTS: Key = key("test", Kind::Tables(&TEST), Absent, "What policy must say of some commands.");
 
 /// `[gateway]`

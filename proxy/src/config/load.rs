@@ -17,7 +17,7 @@ use super::policy::PolicyFile;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{admin, backend, check, gateway, limit, listener, policy, route, tls};
+use super::{admin, backend, check, gateway, listener, policy, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -238,14 +238,13 @@ fn read(file: &Table<'_>, trial: Option<&Opened>) -> (Config, Vec<PolicyFile>) {
         None => policy::read(file),
         Some(trial) => policy::read_trial(file, trial),
     };
-    let limits = limit::read(file);
     let admin = admin::read(file);
     check::complete(file);
     check::assemble(
         file.document,
         gateway,
         admin,
-        check::Drafts { profiles, listeners, backends, routes, limits, policy },
+        check::Drafts { profiles, listeners, backends, routes, policy },
     )
 }
 
@@ -304,7 +303,7 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
 fn hint(message: &str) -> &'static str {
     if message.starts_with("duplicate key") {
         "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]], \
-         [[route]] and [[limit]] may be repeated"
+         [[route]], [[rule]] and [[limit]] may be repeated"
     } else if message.starts_with("key with no value") {
         "write `key = value`"
     } else if message.contains("table") && !message.contains("inline") {

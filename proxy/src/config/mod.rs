@@ -3,7 +3,7 @@
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
-//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `limit`, `admin`)
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `admin`)
 //! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
@@ -17,7 +17,6 @@ mod document;
 mod gateway;
 mod health;
 mod keys;
-mod limit;
 mod listener;
 mod load;
 mod model;

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_ftp::session::LoginVerdict;
 use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::bandwidth::Grant;
 use ftpsgate_policies::limit::{Direction, EventRate, Limit, Scope};
-use ftpsgate_policies::rule::{Matchers, Origin};
+use ftpsgate_policies::request::{Certificate, Tls, TlsVersion};
+use ftpsgate_policies::rule::{CertificatePattern, Matchers, Origin, TlsRequirement};
 use tokio::time::advance;
 
 use super::{Refusal, SharedLimits, Ticket};
@@ -35,6 +37,10 @@ fn rate(count: u32, period: Duration) -> Option<EventRate> {
     Some(EventRate { count: count.try_into().unwrap(), period })
 }
 
+fn is_locked(ticket: &Ticket, subject: &Subject) -> bool {
+    matches!(ticket.judge_login(subject), LoginVerdict::LockedOut(_))
+}
+
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -51,7 +57,7 @@ pub(super) fn subject(user: Option<&str>) -> Subject {
 
 fn shared(limits: Vec<Limit>) -> Arc<SharedLimits> {
     let shared = Arc::new(SharedLimits::default());
-    shared.reload(limits).unwrap();
+    shared.reload(limits, Vec::new()).unwrap();
     shared
 }
 
@@ -83,12 +89,12 @@ async fn users_count_once_they_are_logged_in() {
     let per_user = Limit { per: Scope::User, sessions: Some(1), ..limit("per user") };
     let shared = shared(vec![per_user]);
     let (first, second) = (admit(&shared).unwrap(), admit(&shared).unwrap());
-    assert!(first.admits_user(&subject(Some("anna"))));
-    assert!(!second.admits_user(&subject(Some("anna"))));
+    assert!(first.admits(&subject(Some("anna"))));
+    assert!(!second.admits(&subject(Some("anna"))));
     let third = admit(&shared).unwrap();
-    assert!(third.admits_user(&subject(Some("berta"))));
+    assert!(third.admits(&subject(Some("berta"))));
     drop(first);
-    assert!(admit(&shared).unwrap().admits_user(&subject(Some("anna"))));
+    assert!(admit(&shared).unwrap().admits(&subject(Some("anna"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +104,7 @@ async fn commands_are_counted_for_the_session_and_for_the_user_who_is_logged_in(
     let shared = shared(vec![per_user]);
     let ticket = admit(&shared).unwrap();
     assert!((0..100).all(|_| ticket.allows_command()), "nobody is known yet");
-    assert!(ticket.admits_user(&subject(Some("anna"))));
+    assert!(ticket.admits(&subject(Some("anna"))));
     assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
     advance(second).await;
     assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
@@ -111,19 +117,19 @@ async fn failed_logins_lock_out_until_time_or_an_operator_ends_it() {
     let ticket = admit(&shared).unwrap();
     let anna = subject(Some("anna"));
     for _ in 0..3 {
-        assert_eq!(ticket.locked_by(&anna), None);
+        assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
         ticket.login_failed(&anna);
     }
-    assert!(ticket.locked_by(&anna).is_some());
+    assert!(is_locked(&ticket, &anna));
     // A reload forgets no lockout, even if the limit is gone.
-    shared.reload(Vec::new()).unwrap();
-    assert!(ticket.locked_by(&anna).is_some());
+    shared.reload(Vec::new(), Vec::new()).unwrap();
+    assert!(is_locked(&ticket, &anna));
     assert_eq!(shared.overview(9).lockouts.len(), 2);
     assert_eq!(shared.unlock_address(ADDRESS), 1);
-    assert_eq!(ticket.locked_by(&anna).as_deref(), Some("by user"));
-    assert_eq!(ticket.locked_by(&subject(Some("berta"))), None);
+    assert_eq!(ticket.judge_login(&anna), LoginVerdict::LockedOut("by user".into()));
+    assert_eq!(ticket.judge_login(&subject(Some("berta"))), LoginVerdict::Try);
     advance(Duration::from_secs(901)).await;
-    assert_eq!(ticket.locked_by(&anna), None);
+    assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
     assert_eq!(shared.unlock_user(b"anna"), 0);
 }
 
@@ -131,11 +137,84 @@ async fn failed_logins_lock_out_until_time_or_an_operator_ends_it() {
 async fn sessions_that_are_open_count_under_limits_that_come_with_a_reload() {
     let shared = shared(Vec::new());
     let tickets: Vec<_> = (0..3).map(|_| admit(&shared).unwrap()).collect();
-    shared.reload(vec![Limit { sessions: Some(3), ..limit("l") }]).unwrap();
+    shared.reload(vec![Limit { sessions: Some(3), ..limit("l") }], Vec::new()).unwrap();
     assert_eq!(admit(&shared).unwrap_err(), Refusal::Sessions);
-    assert!(tickets[0].admits_user(&subject(Some("anna"))), "it is counted already");
+    assert!(tickets[0].admits(&subject(Some("anna"))), "it is counted already");
     drop(tickets);
     assert!(admit(&shared).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn passwords_are_counted_and_those_of_who_is_locked_out_are_not() {
+    let per_address =
+        Limit { logins: rate(4, MINUTE), failed_logins: rate(2, MINUTE), lockout: MINUTE / 2, ..limit("l") };
+    let shared = shared(vec![per_address]);
+    let ticket = admit(&shared).unwrap();
+    let anna = subject(Some("anna"));
+    for _ in 0..2 {
+        assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
+        ticket.login_failed(&anna);
+    }
+    assert!((0..50).all(|_| is_locked(&ticket, &anna)));
+    advance(MINUTE / 2).await;
+    // Two were used, and two came back.
+    let tried = (0..50).filter(|_| ticket.judge_login(&anna) == LoginVerdict::Try).count();
+    assert_eq!(tried, 4);
+    assert_eq!(ticket.judge_login(&anna), LoginVerdict::TooMany);
+}
+
+#[tokio::test(start_paused = true)]
+async fn transfers_count_until_they_are_over_and_a_session_has_one() {
+    let per_address = Limit { transfers: Some(2), ..limit("l") };
+    let shared = shared(vec![per_address.clone()]);
+    let tickets: Vec<_> = (0..3).map(|_| admit(&shared).unwrap()).collect();
+    assert!(tickets[0].admits_transfer() && tickets[1].admits_transfer() && !tickets[2].admits_transfer());
+    // A reload forgets none, changed or not.
+    shared.reload(vec![per_address.clone()], Vec::new()).unwrap();
+    assert!(!tickets[2].admits_transfer());
+    shared.reload(vec![Limit { transfers: Some(1), ..per_address }], Vec::new()).unwrap();
+    tickets[0].transfer_finished();
+    tickets[0].transfer_finished();
+    assert!(!tickets[2].admits_transfer());
+    assert_eq!((shared.overview(9).transfers, shared.overview(9).fullest[0].share), (1, 1.0));
+    drop(tickets);
+    assert_eq!((shared.overview(9).transfers, shared.overview(9).fullest), (0, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_and_certificates_count_from_the_handshake_on() {
+    let matchers = Matchers {
+        certificates: vec![CertificatePattern::parse("CN=acme").unwrap()],
+        tls: Some(TlsRequirement::parse("=1.3").unwrap()),
+        ..Matchers::default()
+    };
+    let shared = shared(vec![Limit { matchers, sessions: Some(1), commands: rate(1, MINUTE), ..limit("l") }]);
+    let certificate = Certificate { subject: "CN=acme".into(), ..Certificate::default() };
+    let secured = |version, name: &str| Subject {
+        tls: Some(Tls { version, is_resumed: false }),
+        certificate: Some(Box::new(Certificate { subject: name.into(), ..certificate.clone() })),
+        ..subject(None)
+    };
+    let tickets: Vec<_> = (0..4).map(|_| admit(&shared).unwrap()).collect();
+    assert!((0..9).all(|_| tickets[0].allows_command()));
+    assert!(tickets[0].admits(&secured(TlsVersion::V12, "CN=acme")));
+    assert!(tickets[1].admits(&secured(TlsVersion::V13, "CN=other")));
+    assert!(tickets[2].admits(&secured(TlsVersion::V13, "CN=acme")));
+    assert!(!tickets[3].admits(&secured(TlsVersion::V13, "CN=acme")));
+    assert!(tickets[2].allows_command() && !tickets[2].allows_command());
+    assert!((0..9).all(|_| tickets[1].allows_command()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_reload_changes_nothing() {
+    let good = Limit { sessions: Some(1), upload_rate_bytes: Some(1000), ..limit("l") };
+    let shared = shared(vec![good.clone()]);
+    let ticket = admit(&shared).unwrap();
+    let mut throttle = ticket.throttle(Direction::Upload);
+    let bad = Limit { failed_logins: rate(9999, MINUTE), upload_rate_bytes: None, sessions: None, ..good };
+    assert!(shared.reload(vec![bad], Vec::new()).is_err());
+    assert_eq!(admit(&shared).unwrap_err(), Refusal::Sessions);
+    assert!(matches!(throttle.request(1 << 30), Grant::Wait(_)));
 }
 
 /// How many bytes may move within that time, where each is asked for as soon as it may be.
@@ -158,11 +237,11 @@ async fn a_transfer_follows_the_rates_of_every_reload() {
     let mut throttle = ticket.throttle(Direction::Upload);
     assert_eq!(throttle.request(1 << 40), Grant::Bytes(1 << 40), "no limit, no wait");
     for rate in [1_000_000, 20_000_000, 3_000_000] {
-        shared.reload(vec![Limit { upload_rate_bytes: Some(rate), ..limit("l") }]).unwrap();
+        shared.reload(vec![Limit { upload_rate_bytes: Some(rate), ..limit("l") }], Vec::new()).unwrap();
         let moved = moved(&mut throttle, Duration::from_secs(5)).await;
         assert!(moved.abs_diff(rate * 5) <= rate * 5 * 3 / 100, "{moved} of {}", rate * 5);
     }
-    shared.reload(vec![Limit { download_rate_bytes: Some(1), ..limit("l") }]).unwrap();
+    shared.reload(vec![Limit { download_rate_bytes: Some(1), ..limit("l") }], Vec::new()).unwrap();
     assert_eq!(throttle.request(1 << 40), Grant::Bytes(1 << 40), "the other direction");
 }
 
@@ -173,8 +252,8 @@ async fn the_smallest_file_size_holds() {
         Limit { file_bytes_max: Some(5), per: Scope::User, ..limit("b") },
     ]);
     let ticket = admit(&shared).unwrap();
-    assert!(ticket.admits_user(&subject(Some("anna"))));
+    assert!(ticket.admits(&subject(Some("anna"))));
     assert_eq!(ticket.file_bytes_max(), Some(5));
-    shared.reload(Vec::new()).unwrap();
+    shared.reload(Vec::new(), Vec::new()).unwrap();
     assert_eq!(ticket.file_bytes_max(), None);
 }

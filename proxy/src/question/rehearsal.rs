@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{Command, FeatureSet, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, ControlTls, Destination, Direction, Fact, Now, RelayEnd, RelayReport, Session, Settings,
-    Standing, UpstreamInfo,
+    Action, Client, ControlTls, Destination, Direction, Fact, LoginVerdict, Now, RelayEnd, RelayReport,
+    Session, Settings, Standing, UpstreamInfo,
 };
 
 use super::server::{Asked, ImaginedServer, features, is_servers};
@@ -153,8 +153,10 @@ impl Rehearsal {
                 session.handle_reply(reply, now);
             }
             // Limits are not asked about.
-            Action::JudgeLogin => session.handle_login_judged(None, now),
+            Action::AdmitClient => session.handle_client_admitted(true, now),
+            Action::JudgeLogin => session.handle_login_judged(LoginVerdict::Try, now),
             Action::AdmitUser => session.handle_user_admitted(true, now),
+            Action::AdmitTransfer => session.handle_transfer_admitted(true, now),
             Action::LeasePort => {
                 session.handle_port_leased(Ok(SocketAddr::new(self.client, DATA_PORT)), now);
             }
@@ -190,7 +192,7 @@ impl Rehearsal {
 
     fn shake_hands(&mut self) {
         match self.tls.clone() {
-            Some(tls) => self.session.handle_tls_established(tls, self.now),
+            Some(tls) => self.session.handle_tls_established(tls),
             None => self.session.handle_tls_failed(),
         }
     }

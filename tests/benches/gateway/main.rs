@@ -5,12 +5,14 @@
 //!
 //! Rounds are interleaved and medians compared, so that a busy machine disturbs both alike; CPU seconds are those
 //! of the gateways' processes only. WORK is a part of a row's name. Nothing is asserted: the table says what was met.
+//! The one WORK `rates` has a table of its own: how exactly the rates of limits hold.
 
 mod backend;
 mod client;
 mod mod_proxy;
 mod plain_copy;
 mod process;
+mod rates;
 mod table;
 mod work;
 
@@ -51,6 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     raise_descriptor_limit()?;
+    if wanted == ["rates"] {
+        return rates::run();
+    }
 
     let mut bench = Bench { contest: Contest::start()?, plan, wanted, is_json, rows: Vec::new() };
     if !is_json {

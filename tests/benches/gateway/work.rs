@@ -30,7 +30,8 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    fn transfer(self, client: &mut Client, length: usize) -> io::Result<()> {
+    /// One file.
+    pub(super) fn transfer(self, client: &mut Client, length: usize) -> io::Result<()> {
         match self {
             Self::Download => client.get(length),
             Self::Upload => client.put(length),

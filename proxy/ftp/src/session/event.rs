@@ -51,9 +51,14 @@ pub enum Action {
     AbortUpstream(Command),
     /// The client gave a password: may it be tried? Answered at once by `handle_login_judged`.
     JudgeLogin,
+    /// The client's TLS is known: may it keep its session? Answered at once by `handle_client_admitted`.
+    AdmitClient,
     /// The backend accepted the login: may this user have one more session? Answered at once by
     /// `handle_user_admitted`.
     AdmitUser,
+    /// Policy allowed a transfer: may there be one more? Answered at once by `handle_transfer_admitted`. It lasts until
+    /// the next [`Fact::TransferFinished`].
+    AdmitTransfer,
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
     LeasePort,
@@ -227,6 +232,17 @@ pub struct UpstreamInfo {
     pub server: SocketAddr,
     /// This server refused EPSV before.
     pub prefer_pasv: bool,
+}
+
+/// Whether a password may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginVerdict {
+    /// It may.
+    Try,
+    /// A limit of this name has locked the client or the user out.
+    LockedOut(String),
+    /// Too many were tried lately.
+    TooMany,
 }
 
 /// Why no port could be leased, for the client or for the backend.

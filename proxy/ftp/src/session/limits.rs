@@ -1,5 +1,5 @@
-//! Where limits decide how a session goes on: whether a password may be tried, whether a user may have one more
-//! session, and when a client learns that its login failed.
+//! Where limits decide how a session goes on: whether a client or a user may have one more session, whether a password
+//! may be tried and a transfer begun, and when a client learns that its login failed.
 //!
 //! Nothing is counted here. The driver answers from what all sessions share, at once.
 
@@ -7,11 +7,34 @@ use crate::codec::{Command, Reply};
 
 use super::Session;
 use super::answers;
-use super::event::{Action, CloseReason, Fact, Now};
+use super::event::{Action, CloseReason, Fact, LoginVerdict, Now};
+use super::settings::Mode;
 use super::state::{Expecting, Phase};
 use super::timers::Timer;
+use super::transfer::{Running, Transfer};
 
 impl Session {
+    /// Asks whether a client whose TLS is known may stay.
+    pub(super) fn ask_entrance(&mut self) {
+        self.expecting = Expecting::Entrance;
+        self.actions.push_back(Action::AdmitClient);
+    }
+
+    /// The answer to [`Action::AdmitClient`].
+    pub fn handle_client_admitted(&mut self, is_admitted: bool, now: Now) {
+        if !matches!(self.expecting, Expecting::Entrance) {
+            return;
+        }
+        self.expecting = Expecting::Nothing;
+        if !is_admitted {
+            return self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
+        }
+        if self.settings.mode == Mode::Implicit {
+            self.greet();
+        }
+        self.advance(now);
+    }
+
     /// Asks whether this password may be tried.
     pub(super) fn ask_login(&mut self, password: Command, now: Now) {
         self.login_asked_at = now.monotonic;
@@ -19,25 +42,28 @@ impl Session {
         self.actions.push_back(Action::JudgeLogin);
     }
 
-    /// The answer to [`Action::JudgeLogin`]: the name of the limit that has locked the client or the user out, if one
-    /// has. Then the backend hears nothing, and the client what it hears of a wrong password.
-    pub fn handle_login_judged(&mut self, locked_by: Option<String>, now: Now) {
+    /// The answer to [`Action::JudgeLogin`]. Who is locked out hears what is said of a wrong password, and the backend
+    /// nothing.
+    pub fn handle_login_judged(&mut self, verdict: LoginVerdict, now: Now) {
         let expecting = std::mem::replace(&mut self.expecting, Expecting::Nothing);
         let Expecting::Verdict { password } = expecting else {
             self.expecting = expecting;
             return;
         };
-        match locked_by {
-            None => {
+        match verdict {
+            LoginVerdict::Try => {
                 self.phase = Phase::UpstreamPassword;
                 self.note_command(&password);
                 self.send(password, Expecting::Password, now);
             }
-            Some(limit) => {
+            LoginVerdict::LockedOut(limit) => {
                 let reply = Reply::new(530, "Login incorrect.");
                 let user = self.subject.user.take();
                 self.facts.push_back(Fact::LockedOut { user, limit, code: reply.code().value() });
                 self.refuse_login(reply, now);
+            }
+            LoginVerdict::TooMany => {
+                return self.close(CloseReason::Limit, Some(answers::closing("Too many logins")));
             }
         }
         self.advance(now);
@@ -62,6 +88,40 @@ impl Session {
         } else {
             self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
         }
+    }
+
+    /// Asks whether there may be one more transfer. Until that is known it waits as it would for the backend.
+    pub(super) fn ask_transfer(&mut self, running: Running, now: Now) {
+        match &mut self.transfer {
+            Transfer::Setup(setup) => {
+                setup.waiting = Some(running);
+                self.actions.push_back(Action::AdmitTransfer);
+            }
+            // It fails without.
+            Transfer::Idle
+            | Transfer::Opening { .. }
+            | Transfer::Relaying { .. }
+            | Transfer::Completing { .. }
+            | Transfer::Finishing { .. }
+            | Transfer::Failing { .. }
+            | Transfer::Aborting(_) => self.open_transfer(running, now),
+        }
+    }
+
+    /// The answer to [`Action::AdmitTransfer`].
+    pub fn handle_transfer_admitted(&mut self, is_admitted: bool, now: Now) {
+        let Transfer::Setup(setup) = &mut self.transfer else { return };
+        let Some(running) = setup.waiting.take() else { return };
+        if is_admitted {
+            self.open_transfer(running, now);
+        } else {
+            self.restart = None;
+            self.transfer = Transfer::Idle;
+            self.actions.push_back(Action::DiscardData);
+            // RFC 959 has 450 for every transfer command. The session is not at fault, and logging in anew would not help.
+            self.finish_transfer(running, Reply::new(450, "Too many transfers; try again later."), now);
+        }
+        self.advance(now);
     }
 
     /// The client has given more commands than it may.

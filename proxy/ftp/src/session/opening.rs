@@ -79,7 +79,7 @@ impl Session {
             measured: Measured::No,
             bytes_max: None,
         };
-        self.open_transfer(running, now);
+        self.ask_transfer(running, now);
     }
 
     /// Sends the transfer command, or REST before it, or waits for the backend's data connection.

@@ -6,7 +6,7 @@ use crate::codec::parameter::{self, Mechanism, ProtLevel};
 use crate::codec::{Command, Protection, Reply, Verb};
 
 use super::answers;
-use super::event::{Action, CloseReason, ControlTls, Fact, Now, Violation};
+use super::event::{Action, CloseReason, ControlTls, Fact, Violation};
 use super::settings::{Mode, RequireTls};
 use super::{Phase, Session};
 
@@ -46,7 +46,7 @@ impl Security {
 
 impl Session {
     /// TLS with the client stands. Whatever was said before is forgotten.
-    pub fn handle_tls_established(&mut self, tls: ControlTls, now: Now) {
+    pub fn handle_tls_established(&mut self, tls: ControlTls) {
         if self.phase != Phase::Handshake {
             return;
         }
@@ -69,10 +69,7 @@ impl Session {
         self.host = None;
         self.utf8_promised = false;
         self.phase = Phase::ExpectUser;
-        if is_implicit {
-            self.greet();
-        }
-        self.advance(now);
+        self.ask_entrance();
     }
 
     /// TLS with the client failed: there is nothing more to say to it.

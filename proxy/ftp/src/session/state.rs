@@ -54,6 +54,8 @@ pub(super) enum Expecting {
     Prot {
         login: Option<Reply>,
     },
+    /// The driver's word that the client may stay, now that its TLS is known.
+    Entrance,
     User,
     /// The driver's word that this password may be tried; the backend has not heard it.
     Verdict {

@@ -31,6 +31,7 @@ impl Session {
             Expecting::Nothing
             | Expecting::Connection
             | Expecting::Tls
+            | Expecting::Entrance
             | Expecting::Verdict { .. }
             | Expecting::Admission { .. }
             | Expecting::Refusal { .. } => {

@@ -294,7 +294,7 @@ impl Driver {
                 self.handshake = false;
                 if is_good {
                     self.secured = true;
-                    session.handle_tls_established(tls(), now);
+                    session.handle_tls_established(tls());
                 } else if backend.is_honest() || how.is_multiple_of(16) {
                     session.handle_plaintext_injection();
                 } else {

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use ftpsgate_ftp::codec::{FeatureSet, Kind, LineError, Protection, Reply, Verb};
 use ftpsgate_ftp::session::{
-    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, Mode, Now, RequireTls, Session,
-    Settings, UpstreamData, UpstreamSettings, UpstreamTls,
+    Action, Client, CloseReason, Destination, Direction, Fact, LocalClock, LoginVerdict, Mode, Now,
+    RequireTls, Session, Settings, UpstreamData, UpstreamSettings, UpstreamTls,
 };
 use ftpsgate_policies::pattern::PathPattern;
 use ftpsgate_policies::route::{AllowedHost, Route};
@@ -389,8 +389,10 @@ impl World {
                 self.driver.start(order.direction);
             }
             Action::BoundRelay(_) => panic!("no rule here looks at sizes"),
-            Action::JudgeLogin => self.session.handle_login_judged(None, self.now()),
+            Action::JudgeLogin => self.session.handle_login_judged(LoginVerdict::Try, self.now()),
+            Action::AdmitClient => self.session.handle_client_admitted(true, self.now()),
             Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
+            Action::AdmitTransfer => self.session.handle_transfer_admitted(true, self.now()),
             Action::FinishDownload => self.driver.finish(),
             Action::Close => {
                 self.is_closed = true;

@@ -1,16 +1,17 @@
 //! Keys of `[[limit]]`.
 
 use super::super::choice::Choice;
-use super::super::limit::Per;
+use super::super::policy::Per;
 use super::super::schema::Default::{Absent, Required, Toml};
 use super::super::schema::{Kind, Section};
-use super::{NETWORK, NOT_ZERO, PATTERN, key, later};
+use super::policy::{CERTIFICATES, TLS};
+use super::{NETWORK, NOT_ZERO, PATTERN, key};
 
 /// `[[limit]]`
 pub(in super::super) static LIMIT: Section = Section {
     header: "[[limit]]",
     summary: "How many, how often, how fast. Every limit that matches a session counts; of several on the same thing \
-              the tightest holds. The matchers are those of a route: every one that is written must match, and of a \
+              the tightest holds. The matchers are those of a rule: every one that is written must match, and of a \
               list one element.",
     keys: &[
         key("name", Kind::Text, Required, "Unique among limits; records name it."),
@@ -33,23 +34,37 @@ pub(in super::super) static LIMIT: Section = Section {
             Absent,
             "User names; such a limit counts nothing before the login.",
         ),
+        key("groups", Kind::List(&Kind::Text), Absent, "Names of groups."),
         key("from", Kind::List(&NETWORK), Absent, "Networks of clients."),
+        CERTIFICATES,
         key("listeners", Kind::List(&Kind::Text), Absent, "Names of listeners."),
-        key("backends", Kind::List(&Kind::Text), Absent, "Names of backends."),
-        later("groups", "groups come with rules; write `users` and `from`"),
-        later("certificates", "write `users` and `from`"),
-        later("tls", "write `listeners`"),
+        key("backends", Kind::List(&Kind::Text), Absent, "Names of backends; none before the login."),
+        TLS,
         key(
             "sessions",
             Kind::Integer(1, COUNT_MAX),
             Absent,
-            "Sessions at once; one more gets 421 before its greeting, or after its login where users or backends count.",
+            "Sessions at once; one more gets 421 before its greeting, or once it is known that it counts: after its \
+             handshake where TLS or certificates do, after its login where users or backends do.",
+        ),
+        key(
+            "transfers",
+            Kind::Integer(1, COUNT_MAX),
+            Absent,
+            "Transfers at once, listings included; the command that would begin one more gets 450, and the session goes \
+             on.",
         ),
         key(
             "connections",
             EVENTS,
             Absent,
             "Control connections in a time, such as `\"60/min\"`; one more gets 421 before its greeting.",
+        ),
+        key(
+            "logins",
+            EVENTS,
+            Absent,
+            "Passwords that are tried in a time; one more ends its session with 421, and the server does not hear it.",
         ),
         key("commands", EVENTS, Absent, "Commands in a time; one more ends its session with 421."),
         key(

@@ -18,8 +18,8 @@ pub(in super::super) static POLICY: Section = Section {
             "files",
             Kind::List(&Kind::Path),
             Toml("[\"policies.d/*.toml\"]"),
-            "Further files with [[rule]], [[group]] and [[test]]: paths or patterns (`*`, `?`, `[ab]`). Their rules \
-             stand behind those of this file, file by file, in the order of their names.",
+            "Further files with [[rule]], [[group]], [[limit]] and [[test]]: paths or patterns (`*`, `?`, `[ab]`). Their \
+             rules stand behind those of this file, file by file, in the order of their names.",
         ),
         key(
             "default",
@@ -41,7 +41,7 @@ pub(in super::super) static GROUP: Section = Section {
     header: "[[group]]",
     summary: "Users under one name. Where both keys are written, both must match.",
     keys: &[
-        key("name", Kind::Text, Required, "How rules call it."),
+        key("name", Kind::Text, Required, "How rules and limits call it."),
         key("users", Kind::List(&PATTERN), Absent, "User names that clients give."),
         key("from", Kind::List(&NETWORK), Absent, "Networks of clients."),
     ],
@@ -167,7 +167,7 @@ pub(in super::super) static TEST: Section = Section {
     ],
 };
 
-const CERTIFICATES: Key = key(
+pub(super) const CERTIFICATES: Key = key(
     "certificates",
     Kind::List(&Kind::Syntax(
         "a subject such as \"CN=acme-*\", a name such as \"san:*.acme.example\" or a key \"sha256/…\"",
@@ -184,7 +184,7 @@ const PATHS: Key = key(
     "Paths from the root of what the user sees. `/x/**` is `/x` and all below it; `$user` is the user's name.",
 );
 
-const TLS: Key = key(
+pub(super) const TLS: Key = key(
     "tls",
     Kind::Syntax("a requirement such as \">=1.2\", \"resumed\" or \"none\"", r"^[<>=0-9a-z., ]+$"),
     Absent,

@@ -1,20 +1,23 @@
 //! What must hold between the policy tables of all files, and the compiled policy that they make.
 //!
 //! A name that leads nowhere is an error at its own place, and so are two of one name. What no request can ever meet is a
-//! warning.
+//! warning, and so is a limit that is never reached.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ftpsgate_policies::limit::Limit;
 use ftpsgate_policies::request::{Tls, TlsVersion};
-use ftpsgate_policies::rule::{Action, Origin, Rule};
+use ftpsgate_policies::rule::{Action, Rule};
 use ftpsgate_policies::{Definition, Operation, PathProfile, Policy, RuleRef};
 
 use super::super::diagnostic::Span;
 use super::super::document::{Basis, Document, Located};
 use super::super::spelling::{nearest, printable};
+use super::limit::LimitDraft;
 use super::rule::{DEFAULT, GroupDraft, RuleDraft};
-use super::{PolicyDraft, PolicyFile, Rules, Tables, origin};
+use super::who::Who;
+use super::{PolicyDraft, PolicyFile, Rules, Tables, idle, origin, shown};
 
 /// What rules and tests may refer to.
 pub(in super::super) struct Surroundings {
@@ -26,6 +29,13 @@ pub(in super::super) struct Surroundings {
     pub(in super::super) asks_for_certificates: bool,
 }
 
+/// What the policy tables of all files come to.
+pub(in super::super) struct Assembled {
+    pub(in super::super) policy: Arc<Policy>,
+    pub(in super::super) rules: Rules,
+    pub(in super::super) limits: Vec<Limit>,
+}
+
 /// One file's tables, and where to report.
 type Part<'a> = (&'a Document, &'a Tables);
 
@@ -34,7 +44,7 @@ pub(in super::super) fn assemble(
     document: &Document,
     draft: &PolicyDraft,
     surroundings: &Surroundings,
-) -> (Arc<Policy>, Rules) {
+) -> Assembled {
     let PolicyDraft { default, mode, tables, files } = draft;
     let parts: Vec<Part<'_>> = std::iter::once((document, tables))
         .chain(files.iter().map(|PolicyFile { document, tables, .. }| (document, tables)))
@@ -47,7 +57,8 @@ pub(in super::super) fn assemble(
     }
     for (document, rule) in rules(&parts) {
         check_paths(document, rule, surroundings);
-        warn_of_what_is_never_met(document, rule, surroundings);
+        warn_of_who_is_never_met(document, "rule", &rule.who, surroundings);
+        warn_of_what_is_never_met(document, rule);
     }
     let rules = Rules {
         default: default.value.unwrap_or(Action::Allow),
@@ -62,11 +73,21 @@ pub(in super::super) fn assemble(
     };
     let policy = compile(document, &rules);
     warn_of_shadows(&parts, &policy);
-    (Arc::new(policy), rules)
+    for (document, limit) in limits(&parts) {
+        warn_of_who_is_never_met(document, "limit", &limit.who, surroundings);
+        idle::counts_something(document, limit, &rules.groups);
+    }
+    idle::warn_of_idle_ones(&limits(&parts).collect::<Vec<_>>());
+    let limits = limits(&parts).filter_map(|(_, draft)| draft.limit.clone()).collect();
+    Assembled { policy: Arc::new(policy), rules, limits }
 }
 
 fn rules<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = (&'a Document, &'a RuleDraft)> {
     parts.iter().flat_map(|&(document, tables)| tables.rules.iter().map(move |rule| (document, rule)))
+}
+
+fn limits<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = (&'a Document, &'a LimitDraft)> {
+    parts.iter().flat_map(|&(document, tables)| tables.limits.iter().map(move |limit| (document, limit)))
 }
 
 fn groups<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = (&'a Document, &'a GroupDraft)> {
@@ -98,6 +119,7 @@ fn compile(document: &Document, rules: &Rules) -> Policy {
 
 fn unique_names(parts: &[Part<'_>]) {
     unique("rule", rules(parts).map(|(document, rule)| (document, &rule.name)));
+    unique("limit", limits(parts).map(|(document, limit)| (document, &limit.name)));
     unique("group", groups(parts).map(|(document, group)| (document, &group.name)));
 }
 
@@ -142,14 +164,15 @@ fn names_lead_somewhere(parts: &[Part<'_>], surroundings: &Surroundings) {
     let rule_names: Option<Vec<String>> = rules(parts).map(|(_, rule)| rule.name.value.clone()).collect();
     let backends: Option<Vec<String>> =
         surroundings.backends.as_ref().map(|all| all.iter().map(|(name, _)| name.clone()).collect());
-    for (document, rule) in rules(parts) {
-        for name in &rule.groups {
+    let of_rules = rules(parts).map(|(document, rule)| (document, &rule.who));
+    for (document, who) in of_rules.chain(limits(parts).map(|(document, limit)| (document, &limit.who))) {
+        for name in &who.groups {
             exists(document, "group", &name.value, &name.span, of_groups.as_deref());
         }
-        for name in &rule.listeners {
+        for name in &who.listeners {
             exists(document, "listener", &name.value, &name.span, surroundings.listeners.as_deref());
         }
-        for name in &rule.backends {
+        for name in &who.backends {
             exists(document, "backend", &name.value, &name.span, backends.as_deref());
         }
     }
@@ -204,14 +227,13 @@ fn check_paths(document: &Document, draft: &RuleDraft, surroundings: &Surroundin
     }
 }
 
-/// A rule that asks for what no request can show.
-fn warn_of_what_is_never_met(document: &Document, draft: &RuleDraft, surroundings: &Surroundings) {
-    let Some(rule) = &draft.rule else { return };
-    let matchers = &rule.matchers;
+/// A rule or a limit that is about clients who cannot be.
+fn warn_of_who_is_never_met(document: &Document, noun: &str, who: &Who, surroundings: &Surroundings) {
+    let matchers = &who.matchers;
     if !matchers.certificates.is_empty() && !surroundings.asks_for_certificates {
         document.warning(
-            &draft.certificates,
-            "this rule never matches: no listener asks clients for certificates",
+            &who.certificates,
+            format!("this {noun} never matches: no listener asks clients for certificates"),
             "write `client_certificates = \"request\"` or \"require\" in the TLS profile, or remove `certificates`",
         );
     }
@@ -219,11 +241,17 @@ fn warn_of_what_is_never_met(document: &Document, draft: &RuleDraft, surrounding
     let full = |version: Option<TlsVersion>| version.map(|version| Tls { version, is_resumed: false });
     if matchers.tls.is_some_and(|tls| !levels.iter().any(|&version| tls.matches(full(version)))) {
         document.warning(
-            &draft.tls,
-            "this rule never matches: each control connection makes a full handshake",
+            &who.tls,
+            format!("this {noun} never matches: each control connection makes a full handshake"),
             "write a version such as \">=1.2\"; for data connections see `data_resumption` of the TLS profile",
         );
     }
+}
+
+/// A rule that asks for what no request can show.
+fn warn_of_what_is_never_met(document: &Document, draft: &RuleDraft) {
+    let Some(rule) = &draft.rule else { return };
+    let matchers = &rule.matchers;
     let grows = [Operation::Upload, Operation::Overwrite, Operation::Append];
     if rule.matchers.larger_than_bytes.is_some()
         && matchers.commands.is_empty()
@@ -275,10 +303,6 @@ fn warn_of_shadows(parts: &[Part<'_>], policy: &Policy) {
             ),
         );
     }
-}
-
-fn shown(origin: &Origin) -> String {
-    format!("{}:{}", printable(&origin.file), origin.line)
 }
 
 fn find<'a>(parts: &'a [Part<'a>], wanted: &RuleRef) -> Option<(&'a Document, &'a RuleDraft)> {

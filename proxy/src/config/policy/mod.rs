@@ -1,31 +1,37 @@
-//! Policy: `[policy]` and the files that it names, `[[group]]`, `[[rule]]` and `[[test]]`.
+//! Policy: `[policy]` and the files that it names, `[[group]]`, `[[rule]]`, `[[limit]]` and `[[test]]`.
 //!
 //! In reading order: `model` is what comes out; `files` finds and reads policy files; `trial` reads one that stands for
-//! all; `rule` and `test` read tables;
-//! `check` compares the tables of all files and compiles them; `zones` tells rules with hours what time it is.
+//! all; `rule`, `limit` and `test` read tables, `who` what rules and limits have in common; `check` compares the tables of
+//! all files, with `idle` the limits among them, and compiles the rules; `zones` tells rules with hours what time it is.
 
 mod check;
 mod files;
+mod idle;
+mod limit;
 mod model;
 mod rule;
 mod test;
 mod trial;
+mod who;
 mod zones;
 
 use ftpsgate_policies::rule::{Action, Mode, Origin};
 
 use super::diagnostic::{Source, Span};
 use super::document::Located;
+use super::spelling::printable;
 use super::table::Table;
 use super::value::choice;
 
-pub(super) use check::{Surroundings, assemble};
+pub(super) use check::{Assembled, Surroundings, assemble};
 pub(super) use files::PolicyFile;
+pub(super) use limit::{Per, format_event_rate};
 pub use model::{AskedCommand, AskedTime, CertificatePart, PolicyTest, Question, Rules};
 pub use test::{parse_certificate, parse_command};
 pub(super) use trial::{is_policy_file, read_trial};
 pub use zones::{local_times, parse_local_time};
 
+use limit::LimitDraft;
 use rule::{GroupDraft, RuleDraft};
 use test::TestDraft;
 
@@ -42,6 +48,7 @@ pub(super) struct PolicyDraft {
 pub(super) struct Tables {
     groups: Vec<GroupDraft>,
     rules: Vec<RuleDraft>,
+    limits: Vec<LimitDraft>,
     tests: Vec<TestDraft>,
 }
 
@@ -61,6 +68,7 @@ fn tables(file: &Table<'_>) -> Tables {
     Tables {
         groups: file.tables("group").iter().map(rule::group).collect(),
         rules: file.tables("rule").iter().map(rule::rule).collect(),
+        limits: file.tables("limit").iter().map(limit::limit).collect(),
         tests: file.tables("test").iter().map(test::test).collect(),
     }
 }
@@ -71,4 +79,9 @@ pub(super) fn origin(source: &Source, span: &Span) -> Origin {
         file: source.origin().into(),
         line: u32::try_from(source.line_of(span.start).0).unwrap_or(u32::MAX),
     }
+}
+
+/// How diagnostics call a place in another file.
+fn shown(origin: &Origin) -> String {
+    format!("{}:{}", printable(&origin.file), origin.line)
 }

@@ -1,21 +1,19 @@
 //! `[[group]]` and `[[rule]]`, each key on its own.
 
 use ftpsgate_ftp::codec::Verb;
+use ftpsgate_policies::Operation;
 use ftpsgate_policies::hours::Hours;
 use ftpsgate_policies::pattern::PathPattern;
-use ftpsgate_policies::rule::{
-    Action, CertificatePattern, CommandName, Group, Matchers, Rule, RuleReply, Schedule, TlsRequirement,
-};
-use ftpsgate_policies::{Glob, Operation};
+use ftpsgate_policies::rule::{Action, CommandName, Group, Matchers, Rule, RuleReply, Schedule};
 
 use super::super::diagnostic::Span;
 use super::super::document::{Basis, Located, Origin};
-use super::super::pattern;
 use super::super::route::{list, values};
 use super::super::spelling::nearest;
 use super::super::syntax::{self, SyntaxError, quoted};
-use super::super::table::{Read, Table};
+use super::super::table::Table;
 use super::super::value::{choice, parsed, size};
+use super::who::{self, NAME, USER, Who};
 use super::{origin, zones};
 
 /// A group, with the places that checks refer to.
@@ -29,11 +27,7 @@ pub(super) struct GroupDraft {
 pub(super) struct RuleDraft {
     pub(super) span: Span,
     pub(super) name: Located<Option<String>>,
-    pub(super) groups: Vec<Located<String>>,
-    pub(super) listeners: Vec<Located<String>>,
-    pub(super) backends: Vec<Located<String>>,
-    pub(super) certificates: Span,
-    pub(super) tls: Span,
+    pub(super) who: Who,
     pub(super) paths: Span,
     pub(super) operations: Span,
     /// `None`: something is wrong with it.
@@ -66,36 +60,22 @@ pub(super) fn group(table: &Table<'_>) -> GroupDraft {
 pub(super) fn rule(table: &Table<'_>) -> RuleDraft {
     let mut is_sound = true;
     let name = table.required("name", |value, kind| parsed(value, kind, title));
-    let groups = list(table, "groups", NAME, &mut is_sound);
-    let listeners = list(table, "listeners", NAME, &mut is_sound);
-    let backends = list(table, "backends", NAME, &mut is_sound);
-    let tls = table.optional("tls", |value, kind| parsed(value, kind, tls));
+    let who = who::who(table);
     let larger_than = table.optional("larger_than", size);
     let (hours, hours_are_sound) = schedule(table);
     let action = table.required("action", choice);
     let mode = table.read("mode", choice);
     let reply = reply(table, action.value);
     let matchers = Matchers {
-        users: values(list(table, "users", USER, &mut is_sound)),
-        groups: values(groups.clone()),
-        from: values(list(table, "from", |value, kind| parsed(value, kind, syntax::network), &mut is_sound)),
-        certificates: values(list(
-            table,
-            "certificates",
-            |value, kind| parsed(value, kind, certificate),
-            &mut is_sound,
-        )),
-        listeners: values(listeners.clone()),
-        backends: values(backends.clone()),
-        tls: tls.value,
         operations: values(list::<Operation>(table, "operations", choice, &mut is_sound)),
         commands: values(list(table, "commands", |value, kind| parsed(value, kind, command), &mut is_sound)),
         paths: values(list(table, "paths", |value, kind| parsed(value, kind, path), &mut is_sound)),
         larger_than_bytes: larger_than.value,
         hours,
+        ..who.matchers.clone()
     };
     is_sound &=
-        hours_are_sound && tls.is_sound() && larger_than.is_sound() && mode.is_sound() && reply.is_sound();
+        hours_are_sound && who.is_sound && larger_than.is_sound() && mode.is_sound() && reply.is_sound();
     let rule = match (&name.value, action.value) {
         (Some(name), Some(action)) if is_sound => Some(Rule {
             name: name.clone(),
@@ -110,11 +90,7 @@ pub(super) fn rule(table: &Table<'_>) -> RuleDraft {
     RuleDraft {
         span: table.span.clone(),
         name,
-        groups,
-        listeners,
-        backends,
-        certificates: table.span_of("certificates"),
-        tls: table.span_of("tls"),
+        who,
         paths: table.span_of("paths"),
         operations: table.span_of("operations"),
         rule,
@@ -172,51 +148,15 @@ fn reply(table: &Table<'_>, action: Option<Action>) -> Located<Option<RuleReply>
     reply
 }
 
-/// Reads the name of a rule: a sentence, on one line.
+/// Reads the name of a rule.
 fn title(text: &str) -> Result<String, SyntaxError> {
-    if text.trim().is_empty() {
-        return Err(SyntaxError::new("a name cannot be empty", "logs and explanations call the rule by it"));
-    }
     if text == DEFAULT {
         return Err(SyntaxError::new(
             "no rule can be called `default`",
             "so [[test]] calls what holds without a rule",
         ));
     }
-    syntax::line(text)
-}
-
-/// Reads a pattern for user names.
-fn user(text: &str) -> Result<Glob, SyntaxError> {
-    if text.contains("$user") {
-        return Err(only_in_paths(text));
-    }
-    pattern::exact_case(text)
-}
-
-fn certificate(text: &str) -> Result<CertificatePattern, SyntaxError> {
-    if text.contains("$user") {
-        return Err(only_in_paths(text));
-    }
-    CertificatePattern::parse(text).map_err(|error| {
-        SyntaxError::new(
-            format!("{} is not understood: {error}", quoted(text)),
-            "write \"CN=acme-*\", \"san:*.acme.example\", or \"sha256/\" and the 44 characters of a key's hash",
-        )
-    })
-}
-
-/// A user's name is known only when a path is matched.
-fn only_in_paths(text: &str) -> SyntaxError {
-    SyntaxError::new(
-        format!("{}: `$user` has a meaning in `paths` alone", quoted(text)),
-        "write a pattern such as \"acme-*\"; `paths = [\"/home/$user/**\"]` gives each user a directory of their own",
-    )
-}
-
-fn tls(text: &str) -> Result<TlsRequirement, SyntaxError> {
-    TlsRequirement::parse(text)
-        .map_err(|error| SyntaxError::new(format!("{} is not understood", quoted(text)), error.to_string()))
+    who::title(text)
 }
 
 /// Reads a command; an alias becomes the name under which requests are judged.
@@ -265,9 +205,6 @@ fn path(text: &str) -> Result<PathPattern, SyntaxError> {
         )
     })
 }
-
-const NAME: Read<String> = |value, kind| parsed(value, kind, syntax::name);
-const USER: Read<Glob> = |value, kind| parsed(value, kind, user);
 
 /// How a [[test]] calls what holds where no rule matches.
 pub(super) const DEFAULT: &str = "default";

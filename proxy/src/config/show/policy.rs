@@ -1,13 +1,16 @@
 //! The tables of policy, written back: those of all files in one.
 
 use ftpsgate_ftp::codec::Command;
+use ftpsgate_policies::limit::{Limit, Scope};
 use ftpsgate_policies::rule::{CertificatePattern, Group, Matchers, Rule};
 use ftpsgate_policies::{Operation, request};
 use toml::Value;
 
 use super::super::choice::Choice;
-use super::super::policy::{AskedCommand, CertificatePart, PolicyTest, Question, Rules};
-use super::super::units::format_size;
+use super::super::policy::{
+    AskedCommand, CertificatePart, Per, PolicyTest, Question, Rules, format_event_rate,
+};
+use super::super::units::{format_duration, format_rate, format_size};
 use super::{Entry, Position, Table, entry, texts};
 
 pub(super) fn tables(rules: &Rules) -> Vec<Table> {
@@ -82,6 +85,47 @@ fn certificate(pattern: &CertificatePattern) -> String {
         CertificatePattern::Name(glob) => format!("san:{glob}"),
         CertificatePattern::Key(key) => key.clone(),
     }
+}
+
+pub(super) fn limit(limit: &Limit) -> Table {
+    let Limit {
+        name,
+        origin: _,
+        per,
+        matchers: of_limit,
+        sessions,
+        transfers,
+        connections,
+        logins,
+        commands,
+        failed_logins,
+        lockout,
+        upload_rate_bytes,
+        download_rate_bytes,
+        file_bytes_max,
+    } = limit;
+    let mut entries = vec![entry("name", name.as_str()), entry("per", Per::from(*per).word())];
+    if let Scope::Network { v4_prefix, v6_prefix } = *per {
+        entries.push(entry("ipv4_prefix", i64::from(v4_prefix)));
+        entries.push(entry("ipv6_prefix", i64::from(v6_prefix)));
+    }
+    entries.extend(matchers(of_limit));
+    let counts = [("sessions", sessions), ("transfers", transfers)];
+    entries.extend(counts.into_iter().filter_map(|(key, most)| Some(entry(key, i64::from((*most)?)))));
+    let rates = [
+        ("connections", connections),
+        ("logins", logins),
+        ("commands", commands),
+        ("failed_logins", failed_logins),
+    ];
+    entries.extend(rates.into_iter().filter_map(|(key, rate)| Some(entry(key, format_event_rate((*rate)?)))));
+    if failed_logins.is_some() {
+        entries.push(entry("lockout", format_duration(*lockout)));
+    }
+    let bytes = [("upload", upload_rate_bytes), ("download", download_rate_bytes)];
+    entries.extend(bytes.into_iter().filter_map(|(key, rate)| Some(entry(key, format_rate((*rate)?)))));
+    entries.extend(file_bytes_max.map(|most| entry("file_size", format_size(most))));
+    Table { header: "[[limit]]".to_owned(), position: Position::Next("limit"), entries }
 }
 
 fn test(test: &PolicyTest) -> Table {

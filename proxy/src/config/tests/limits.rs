@@ -37,8 +37,8 @@ fn a_limit_names_what_exists_and_counts_what_can_be_counted() {
             "did you mean",
         ),
         ("per = 'user'\nsessions = 1\nbackends = ['on']", "10:13: there is no backend `on`", "did you mean"),
-        ("per = 'user'\nconnections = '1/s'", "6:1: a connection has no user", "limit `sessions`"),
-        ("per = 'gateway'\nconnections = '1/s'\nusers = ['a']", "6:1: a connection has no user", "limit"),
+        ("per = 'user'\nconnections = '1/s'", "6:1: a connection has no TLS", "limit `sessions`"),
+        ("per = 'gateway'\nconnections = '1/s'\nusers = ['a']", "6:1: a connection has no TLS", "limit"),
         ("per = 'session'\nsessions = 1", "6:1: a session is one session", "per address"),
         ("per = 'session'\nfailed_logins = '3/h'", "6:1: who is locked out per session", "login_attempts"),
         ("per = 'address'\nlockout = '1h'\nsessions = 1", "9:11: `lockout` has no effect", "failed_logins"),
@@ -48,7 +48,7 @@ fn a_limit_names_what_exists_and_counts_what_can_be_counted() {
             "9:15: `ipv4_prefix` has a meaning only",
             "network",
         ),
-        ("per = 'address'\nsessions = 1\nusers = []", "10:9: `users` is empty", "everybody"),
+        ("per = 'address'\nsessions = 1\nusers = []", "10:9: `users` is empty", "then anything does"),
         ("per = 'address'\ncommands = '50'", "9:12: `commands`: `50` is not a number in a time", "60/min"),
     ] {
         let diagnostics = read(&one(lines)).expect_err(message);
@@ -80,4 +80,64 @@ fn a_limit_that_is_never_reached_is_doubtful() {
         1
     );
     assert_eq!(doubts("per = 'gateway'\ncommands = '60/min'", "per = 'gateway'\ncommands = '2/s'"), 0);
+}
+
+#[test]
+fn whom_a_limit_is_about_is_said_as_in_a_rule() {
+    let group = "[[group]]\nname = 'g'\nusers = ['anna']\n";
+    let text = one("per = 'user'\nsessions = 1\ngroups = ['g']\ncertificates = ['CN=a']\ntls = '>=1.2'");
+    let tls = "[tls.default]\nclient_certificates = 'request'\nclient_ca = 'ca.pem'\n";
+    let loaded = right(&format!("{group}{tls}{text}"));
+    assert_eq!(loaded.warnings, []);
+    let matchers = &loaded.config.limits[0].matchers;
+    assert_eq!((matchers.groups.len(), matchers.certificates.len(), matchers.tls.is_some()), (1, 1, true));
+    for (lines, message, hint) in [
+        ("groups = ['h']", "10:11: there is no group `h`", "there is no group at all"),
+        ("certificates = ['$user']", "10:17: `certificates`: `$user`: `$user` has a meaning in", "acme-*"),
+        ("tls = 'ssl'", "10:7: `tls`: `ssl` is not understood", "1.2"),
+        ("connections = '1/s'\ntls = '=1.3'", "6:1: a connection has no TLS", "limit `sessions`"),
+        ("connections = '1/s'\ncertificates = ['CN=a']", "6:1: a connection has no TLS", "limit `sessions`"),
+    ] {
+        let diagnostics = read(&one(&format!("per = 'address'\nsessions = 1\n{lines}"))).expect_err(message);
+        let [only] = diagnostics.errors() else { panic!("{lines}: {diagnostics}") };
+        assert!(brief(only).starts_with(message) && only.hint().contains(hint), "{diagnostics}");
+    }
+    let of_group = one("per = 'address'\nconnections = '1/s'\ngroups = ['g']");
+    only_error(
+        &format!("{of_group}{group}"),
+        "6:1: a connection has no TLS, no user and no backend yet: this limit would never count `connections`",
+        "limit `sessions`",
+    );
+    right(&format!("{of_group}[[group]]\nname = 'g'\nfrom = ['::/0']\n"));
+    only_warning(
+        &one("per = 'address'\nsessions = 1\ncertificates = ['CN=a']"),
+        "10:16: this limit never matches: no listener asks clients for certificates",
+        "client_certificates",
+    );
+}
+
+#[test]
+fn transfers_are_not_counted_per_session() {
+    only_error(
+        &one("per = 'session'\ntransfers = 2"),
+        "6:1: a session has one transfer at a time: there is nothing to count per session",
+        "per address",
+    );
+    let limit = right(&one("per = 'session'\nlogins = '3/h'\ncommands = '1/s'")).config;
+    assert_eq!(limit.limits[0].logins.map(|rate| rate.count.get()), Some(3));
+    let limit = right(&one("per = 'user'\ntransfers = 2")).config;
+    assert_eq!(limit.limits[0].transfers, Some(2));
+}
+
+#[test]
+fn a_wider_limit_makes_a_narrower_one_idle() {
+    let text = limits(
+        "[[limit]]\nname = 'a'\nper = 'address'\ntransfers = 10\nlogins = '5/min'\n\
+         [[limit]]\nname = 'g'\nper = 'gateway'\ntransfers = 9\nlogins = '6/min'",
+    );
+    only_warning(
+        &text,
+        "6:1: `transfers` of this [[limit]] is never reached: another one is as tight or tighter",
+        "make this limit the tighter one",
+    );
 }

@@ -284,6 +284,55 @@ fn two_files_cannot_have_a_rule_of_one_name() {
 }
 
 #[test]
+fn limits_of_policy_files_stand_beside_those_of_the_file() {
+    let limit = |name: &str, keys: &str| format!("[[limit]]\nname = '{name}'\nper = 'address'\n{keys}\n");
+    let group = "[[group]]\nname = 'g'\nusers = ['*']\n";
+    let main = format!("{MINIMAL}{group}{}", limit("first", "sessions = 10"));
+    let (loaded, _directory) = of_files(&[
+        ("gate.toml", &main),
+        ("policies.d/2.toml", &limit("third", "sessions = 20")),
+        ("policies.d/1.toml", &limit("second", "commands = '5/s'\ngroups = ['g']")),
+    ]);
+    let loaded = loaded.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+    let limits = &loaded.config.limits;
+    let origins: Vec<String> =
+        limits.iter().map(|limit| format!("{} {}", limit.name, limit.origin)).collect();
+    assert_eq!(
+        origins,
+        ["first etc/gate.toml:11", "second etc/policies.d/1.toml:1", "third etc/policies.d/2.toml:1"]
+    );
+    let never = "etc/policies.d/2.toml:1:1: `sessions` of this [[limit]] is never reached: another one is as tight or \
+                 tighter";
+    assert_eq!(placed(&loaded.warnings), [never]);
+    assert!(
+        loaded.warnings[0].hint().contains("`first` (etc/gate.toml:11)"),
+        "{}",
+        loaded.warnings[0].hint()
+    );
+
+    let (loaded, _directory) = of_files(&[
+        ("gate.toml", &main),
+        ("policies.d/1.toml", &limit("first", "commands = '5/s'")),
+        ("policies.d/2.toml", &limit("second", "listeners = ['nobody']\ncommands = '5/s'\ngroups = ['h']")),
+        ("policies.d/3.toml", &limit("third", "  comands = '5/s'")),
+    ]);
+    let errors = loaded.expect_err("three files are wrong");
+    let places = placed(errors.errors());
+    let wanted = [
+        "etc/policies.d/1.toml:2:8: two limits are called `first`",
+        "etc/policies.d/2.toml:4:14: there is no listener `nobody`",
+        "etc/policies.d/2.toml:6:11: there is no group `h`",
+        "etc/policies.d/3.toml:1:1: this [[limit]] limits nothing",
+        "etc/policies.d/3.toml:4:3: unknown key `comands`",
+    ];
+    assert_eq!(places.len(), wanted.len(), "{errors}");
+    for (place, wanted) in places.iter().zip(wanted) {
+        assert!(place.starts_with(wanted), "{place}: {errors}");
+    }
+    assert!(errors.errors()[0].hint().contains("etc/gate.toml:12"), "{errors}");
+}
+
+#[test]
 fn a_place_in_any_file_can_be_shown() {
     let main = format!("{MINIMAL}[policy]\ndefault = 'deny'\n");
     let test = "\n  [[test]]\nfrom = '::1'\ncommand = 'NOOP'\nexpect = 'allow'\n";

@@ -145,10 +145,15 @@ const EVERY_KEY: &str = r#"
     ipv4_prefix = 23
     ipv6_prefix = 47
     users = ["acme-*"]
+    groups = ["partners"]
     from = ["203.0.113.0/24"]
+    certificates = ["CN=acme-*"]
     listeners = ["a", "b"]
     backends = ["two"]
+    tls = ">=1.2"
     sessions = 7
+    transfers = 3
+    logins = "10/min"
     commands = "50/s"
     failed_logins = "5/10min"
     lockout = "2h"

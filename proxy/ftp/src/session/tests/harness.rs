@@ -21,17 +21,20 @@ use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, LocalClock, Mode, Now,
-    PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData,
-    UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, LocalClock, LoginVerdict,
+    Mode, Now, PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings,
+    UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
 pub(super) struct Wire {
     pub(super) session: Session,
     /// What limits say.
-    pub(super) locked_by: Option<String>,
+    pub(super) verdict: LoginVerdict,
+    /// Of sessions.
     pub(super) is_full: bool,
+    /// Of transfers.
+    pub(super) is_busy: bool,
     clock: Duration,
     asked: VecDeque<String>,
     facts: VecDeque<String>,
@@ -147,8 +150,9 @@ impl Scene {
         let session = Session::new(Arc::new(self.settings), client, now);
         let mut wire = Wire {
             session,
-            locked_by: None,
+            verdict: LoginVerdict::Try,
             is_full: false,
+            is_busy: false,
             clock: Duration::ZERO,
             asked: VecDeque::new(),
             facts: VecDeque::new(),
@@ -308,9 +312,9 @@ impl Wire {
             ["B", "unreachable"] => session.handle_upstream_failed(UpstreamFailure::NoServer, now),
             ["B", "closed"] => session.handle_upstream_closed(now),
             ["B", "desynchronised"] => session.handle_desynchronised(now),
-            ["tls", "ok"] => session.handle_tls_established(tls(None, None), now),
-            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name), None), now),
-            ["tls", "of", subject] => session.handle_tls_established(tls(None, Some(subject)), now),
+            ["tls", "ok"] => session.handle_tls_established(tls(None, None)),
+            ["tls", "ok", name] => session.handle_tls_established(tls(Some(name), None)),
+            ["tls", "of", subject] => session.handle_tls_established(tls(None, Some(subject))),
             ["tls", "failed"] => session.handle_tls_failed(),
             ["tls", "injected"] => session.handle_plaintext_injection(),
             ["lease", "ok"] => {
@@ -372,16 +376,28 @@ impl Wire {
         self.clock = end;
     }
 
+    /// Answers what only limits can; whether it was such a question.
+    fn ask_limits(&mut self, action: &Action) -> bool {
+        let now = self.now();
+        if matches!(action, Action::AdmitClient) {
+            self.session.handle_client_admitted(!self.is_full, now);
+        } else if matches!(action, Action::JudgeLogin) {
+            self.session.handle_login_judged(self.verdict.clone(), now);
+        } else if matches!(action, Action::AdmitUser) {
+            self.session.handle_user_admitted(!self.is_full, now);
+        } else if matches!(action, Action::AdmitTransfer) {
+            self.session.handle_transfer_admitted(!self.is_busy, now);
+        } else {
+            return false;
+        }
+        true
+    }
+
     fn collect(&mut self) {
         while let Some(action) = self.session.poll_action() {
             assert!(self.asked.back().is_none_or(|last| last != "* close"), "after the close: {action:?}");
             assert!(!shows_secret(&action), "a secret in {action:?}");
-            if matches!(action, Action::JudgeLogin) {
-                self.session.handle_login_judged(self.locked_by.clone(), self.now());
-                continue;
-            }
-            if matches!(action, Action::AdmitUser) {
-                self.session.handle_user_admitted(!self.is_full, self.now());
+            if self.ask_limits(&action) {
                 continue;
             }
             if let Action::ConnectUpstream(destination) = &action {
@@ -519,7 +535,9 @@ fn describe_action(action: &Action) -> String {
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
         Action::ResetDownload => "* reset download".into(),
-        Action::JudgeLogin | Action::AdmitUser => unreachable!("answered where they are collected"),
+        Action::AdmitClient | Action::JudgeLogin | Action::AdmitUser | Action::AdmitTransfer => {
+            unreachable!("answered where they are collected")
+        }
         Action::Close => "* close".into(),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::harness::{Scene, Wire};
+use super::harness::{ARM, Scene, Wire};
+use crate::session::{LoginVerdict, Mode};
 
 /// A plain session that has been asked for its password, whose failed logins are answered after a second.
 fn delayed() -> Wire {
@@ -18,10 +19,10 @@ fn delayed() -> Wire {
 #[test]
 fn who_is_locked_out_hears_what_a_wrong_password_hears_and_the_backend_nothing() {
     let mut wire = delayed();
-    wire.locked_by = Some("per address".into());
+    wire.verdict = LoginVerdict::LockedOut("per address".into());
     wire.play("C> PASS hunter2\n= locked out anna by per address 530\n+1s\nC< 530 Login incorrect.");
     assert_eq!(wire.session.user(), None);
-    wire.locked_by = None;
+    wire.verdict = LoginVerdict::Try;
     wire.play("C> USER anna\nB> USER anna\nB< 331 ?\nC< 331 ?\nC> PASS hunter2\nB> PASS hunter2\nB< 230 ok\nC< 230 ok");
 }
 
@@ -59,4 +60,66 @@ fn a_user_who_has_too_many_sessions_gets_no_more() {
 #[test]
 fn too_many_commands_end_the_session() {
     Wire::ready().play("C limited\nC< 421 …\nB> QUIT\n* close\n= closed limit");
+}
+
+#[test]
+fn a_client_whose_tls_counts_learns_after_its_handshake_that_there_are_too_many() {
+    let mut wire = Scene::explicit().begin();
+    wire.is_full = true;
+    wire.play(
+        "C< 220 ready\nC> AUTH TLS\nC< 234 …\n* handshake\ntls ok\nC< 421 …\n* close\n= tls\n= closed limit",
+    );
+    let mut scene = Scene::explicit();
+    scene.settings.mode = Mode::Implicit;
+    let mut wire = scene.begin();
+    wire.is_full = true;
+    wire.play("* handshake\ntls ok\nC< 421 …\n* close");
+}
+
+#[test]
+fn a_password_too_many_ends_the_session_and_the_backend_does_not_hear_it() {
+    let mut wire = delayed();
+    wire.verdict = LoginVerdict::TooMany;
+    wire.play("C> PASS hunter2\nC< 421 …\nB> QUIT\n* close\n= closed limit");
+}
+
+/// Text, code and time of what two clients hear of whom one knows the password.
+#[test]
+fn a_lockout_sounds_like_a_wrong_password() {
+    let answer = |verdict: LoginVerdict| {
+        let mut wire = delayed();
+        wire.verdict = verdict.clone();
+        match verdict {
+            LoginVerdict::Try => {
+                wire.play("C> PASS hunter2\nB> PASS hunter2\n+400ms\nB< 530 Login incorrect.\n+599ms");
+            }
+            LoginVerdict::LockedOut(_) | LoginVerdict::TooMany => wire.play("C> PASS hunter2\n+999ms"),
+        }
+        wire.play("+1ms\nC< 530 Login incorrect.");
+    };
+    answer(LoginVerdict::Try);
+    answer(LoginVerdict::LockedOut("per address".into()));
+}
+
+#[test]
+fn a_transfer_too_many_is_told_to_come_again_and_the_session_goes_on() {
+    let mut wire = Wire::ready();
+    wire.play(ARM);
+    wire.is_busy = true;
+    wire.play("C> RETR a\n* discard\nC< 450 …\n= transfer RETR 450 0B 0s none");
+    wire.is_busy = false;
+    wire.play("C> NOOP\nB> NOOP\nB< 200 ok\nC< 200 ok");
+    wire.play("C> RETR a\nC< 425 …");
+}
+
+#[test]
+fn a_refused_transfer_leaves_no_offset_behind() {
+    let mut wire = Wire::ready();
+    wire.play("C> REST 5\nC< 350 …");
+    wire.play(ARM);
+    wire.is_busy = true;
+    wire.play("C> RETR a\n* discard\nC< 450 …");
+    wire.is_busy = false;
+    wire.play(ARM);
+    wire.play("C> RETR a\nB> RETR a");
 }

@@ -3,33 +3,30 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use ftpsgate_policies::Glob;
 use ftpsgate_policies::limit::{EventRate, Limit, Scope};
-use ftpsgate_policies::rule::Matchers;
 
-use super::choice::Choice;
-use super::diagnostic::Span;
-use super::document::{Basis, Located};
-use super::syntax::{self, SyntaxError, quoted};
-use super::table::{Read, Table};
-use super::units::{format_duration, parse_duration};
-use super::value::{choice, duration, integer, narrow, parsed, rate, size};
-use super::{pattern, policy};
+use super::super::choice::Choice;
+use super::super::diagnostic::Span;
+use super::super::document::{Basis, Located};
+use super::super::syntax::{SyntaxError, quoted};
+use super::super::table::Table;
+use super::super::units::{format_duration, parse_duration};
+use super::super::value::{choice, duration, integer, narrow, parsed, rate, size};
+use super::origin;
+use super::who::{self, Who};
 
 /// A limit, with the places that checks across tables refer to.
 pub(super) struct LimitDraft {
     pub(super) span: Span,
-    pub(super) name: Located<String>,
-    pub(super) listeners: Vec<Located<String>>,
-    pub(super) backends: Vec<Located<String>>,
-    /// Whether all of it could be read.
-    pub(super) is_sound: bool,
-    pub(super) limit: Limit,
+    pub(super) name: Located<Option<String>>,
+    pub(super) who: Who,
+    /// `None`: something is wrong with it.
+    pub(super) limit: Option<Limit>,
 }
 
 /// `per`, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Per {
+pub(in super::super) enum Per {
     /// Everything together.
     Gateway,
     /// Each listener.
@@ -84,42 +81,25 @@ impl From<Scope> for Per {
     }
 }
 
-/// Reads every limit.
-pub(super) fn read(file: &Table<'_>) -> Vec<LimitDraft> {
-    file.tables("limit").iter().map(limit).collect()
-}
-
-fn limit(table: &Table<'_>) -> LimitDraft {
-    let mut is_sound = true;
-    let name = table.required("name", |value, kind| parsed(value, kind, syntax::line));
-    let name = name.or_default(String::new);
-    let per = table.required("per", choice::<Per>);
-    is_sound &= name.is_sound() && per.value.is_some();
-    let prefix = |name| table.read(name, |value, kind| Ok(narrow::<u8>(integer(value, kind)?)));
-    let (v4, v6) = (prefix("ipv4_prefix"), prefix("ipv6_prefix"));
-    let per_value = per.value.unwrap_or(Per::Gateway);
-    for (key, prefix) in [("ipv4_prefix", &v4), ("ipv6_prefix", &v6)] {
-        if prefix.is_written() && per_value != Per::Network {
-            table.document.error(
-                Basis::Whole,
-                &prefix.span,
-                format!("`{key}` has a meaning only with `per = \"network\"`"),
-                "write `per = \"network\"`, or remove it",
-            );
-        }
-    }
-    let glob: Read<Glob> = |value, kind| parsed(value, kind, pattern::exact_case);
-    let listed: Read<String> = |value, kind| parsed(value, kind, syntax::name);
-    let listeners = list(table, "listeners", listed, &mut is_sound);
-    let backends = list(table, "backends", listed, &mut is_sound);
-    let texts = |names: &[Located<String>]| names.iter().map(|name| name.value.clone()).collect();
+/// Reads one limit.
+pub(super) fn limit(table: &Table<'_>) -> LimitDraft {
+    let name = table.required("name", |value, kind| parsed(value, kind, who::title));
+    let who = who::who(table);
+    let (scope, mut is_sound) = scope(table);
+    is_sound &= who.is_sound;
     let mut events = |name| {
         let rate = table.optional(name, |value, kind| parsed(value, kind, event_rate));
         is_sound &= rate.is_sound();
         rate.value
     };
-    let (connections, commands) = (events("connections"), events("commands"));
-    let failed_logins = events("failed_logins");
+    let (connections, logins) = (events("connections"), events("logins"));
+    let (commands, failed_logins) = (events("commands"), events("failed_logins"));
+    let mut count = |name| {
+        let most = table.optional(name, |value, kind| Ok(narrow::<u32>(integer(value, kind)?)));
+        is_sound &= most.is_sound();
+        most.value
+    };
+    let (sessions, transfers) = (count("sessions"), count("transfers"));
     let mut byte_rate = |name| {
         let rate = table.optional(name, |value, kind| match rate(value, kind)? {
             0 => Err(SyntaxError::new(
@@ -133,10 +113,8 @@ fn limit(table: &Table<'_>) -> LimitDraft {
     };
     let (upload, download) = (byte_rate("upload"), byte_rate("download"));
     let file_size = table.optional("file_size", size);
-    is_sound &= file_size.is_sound();
-    let sessions = table.optional("sessions", |value, kind| Ok(narrow::<u32>(integer(value, kind)?)));
-    is_sound &= sessions.is_sound();
     let lockout = table.read("lockout", duration);
+    is_sound &= file_size.is_sound() && lockout.is_sound();
     if lockout.is_written() && !table.has("failed_logins") {
         table.document.error(
             Basis::Whole,
@@ -145,66 +123,57 @@ fn limit(table: &Table<'_>) -> LimitDraft {
             "say what leads to it, such as `failed_logins = \"5/10min\"`",
         );
     }
-    let limit = Limit {
-        name: name.value.clone(),
-        origin: policy::origin(&table.document.source, &table.span),
-        per: match per_value {
-            Per::Gateway => Scope::Gateway,
-            Per::Listener => Scope::Listener,
-            Per::Backend => Scope::Backend,
-            Per::Address => Scope::Address,
-            Per::Network => Scope::Network { v4_prefix: v4.value, v6_prefix: v6.value },
-            Per::User => Scope::User,
-            Per::Session => Scope::Session,
-        },
-        matchers: Matchers {
-            users: values(list(table, "users", glob, &mut is_sound)),
-            from: values(list(
-                table,
-                "from",
-                |value, kind| parsed(value, kind, syntax::network),
-                &mut is_sound,
-            )),
-            listeners: texts(&listeners),
-            backends: texts(&backends),
-            ..Matchers::default()
-        },
-        sessions: sessions.value,
-        transfers: None,
-        connections,
-        logins: None,
-        commands,
-        failed_logins,
-        lockout: lockout.value,
-        upload_rate_bytes: upload,
-        download_rate_bytes: download,
-        file_bytes_max: file_size.value,
+    let limit = match (&name.value, scope) {
+        (Some(name), Some(per)) if is_sound => Some(Limit {
+            name: name.clone(),
+            origin: origin(&table.document.source, &table.span),
+            per,
+            matchers: who.matchers.clone(),
+            sessions,
+            transfers,
+            connections,
+            logins,
+            commands,
+            failed_logins,
+            lockout: lockout.value,
+            upload_rate_bytes: upload,
+            download_rate_bytes: download,
+            file_bytes_max: file_size.value,
+        }),
+        (Some(_) | None, Some(_) | None) => None,
     };
-    LimitDraft { span: table.span.clone(), name, listeners, backends, is_sound, limit }
+    LimitDraft { span: table.span.clone(), name, who, limit }
 }
 
-/// A matcher. Where it is written it has an element: what an empty one would match is anybody's guess.
-fn list<T>(table: &Table<'_>, name: &str, read: Read<T>, is_sound: &mut bool) -> Vec<Located<T>> {
-    let elements = table.elements(name);
-    if elements.is_empty() && table.is_array(name) {
-        table.document.error(
-            Basis::Value,
-            &table.span_of(name),
-            format!("`{name}` is empty"),
-            "write what the limit is for, or leave the key out for one that counts for everybody",
-        );
+/// `per` and what belongs to it, and whether all that is written of it could be read.
+fn scope(table: &Table<'_>) -> (Option<Scope>, bool) {
+    let per = table.required("per", choice::<Per>);
+    let prefix = |name| table.read(name, |value, kind| Ok(narrow::<u8>(integer(value, kind)?)));
+    let (v4, v6) = (prefix("ipv4_prefix"), prefix("ipv6_prefix"));
+    for (key, prefix) in [("ipv4_prefix", &v4), ("ipv6_prefix", &v6)] {
+        if prefix.is_written() && per.value.is_some_and(|per| per != Per::Network) {
+            table.document.error(
+                Basis::Whole,
+                &prefix.span,
+                format!("`{key}` has a meaning only with `per = \"network\"`"),
+                "write `per = \"network\"`, or remove it",
+            );
+        }
     }
-    let read: Vec<_> = elements.iter().filter_map(|element| table.element(name, element, read)).collect();
-    *is_sound &= !table.has(name) || (!read.is_empty() && read.len() == elements.len());
-    read
-}
-
-fn values<T>(list: Vec<Located<T>>) -> Vec<T> {
-    list.into_iter().map(|located| located.value).collect()
+    let scope = per.value.map(|per| match per {
+        Per::Gateway => Scope::Gateway,
+        Per::Listener => Scope::Listener,
+        Per::Backend => Scope::Backend,
+        Per::Address => Scope::Address,
+        Per::Network => Scope::Network { v4_prefix: v4.value, v6_prefix: v6.value },
+        Per::User => Scope::User,
+        Per::Session => Scope::Session,
+    });
+    (scope, per.is_sound() && v4.is_sound() && v6.is_sound())
 }
 
 /// Reads `60/min` or `5/10min`.
-pub(super) fn event_rate(text: &str) -> Result<EventRate, SyntaxError> {
+fn event_rate(text: &str) -> Result<EventRate, SyntaxError> {
     let malformed = || {
         SyntaxError::new(
             format!("{} is not a number in a time", quoted(text)),
@@ -234,7 +203,7 @@ pub(super) fn event_rate(text: &str) -> Result<EventRate, SyntaxError> {
 }
 
 /// Writes it so that it is read back.
-pub(super) fn format_event_rate(rate: EventRate) -> String {
+pub(in super::super) fn format_event_rate(rate: EventRate) -> String {
     let period = format_duration(rate.period);
     let unit = period.strip_prefix('1').filter(|unit| !unit.starts_with(|c: char| c.is_ascii_digit()));
     match unit {
