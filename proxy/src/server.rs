@@ -22,6 +22,7 @@ use tokio::time::{interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
+use crate::audit::Journal;
 use crate::backend::Backend;
 use crate::backend::check::look_after;
 use crate::config::Config;
@@ -55,6 +56,8 @@ struct State {
     listeners: BTreeMap<String, Listening>,
     backends: HashMap<String, Serving>,
     authority: Option<Arc<Authority>>,
+    /// For the life of the process.
+    journal: Arc<Journal>,
     /// To be looked at again and again.
     certificates: Vec<Arc<Certificates>>,
     trusts: Vec<Arc<ClientTrust>>,
@@ -113,6 +116,7 @@ impl Server {
             listeners: BTreeMap::new(),
             backends: HashMap::new(),
             authority: None,
+            journal: Arc::default(),
             certificates: Vec::new(),
             trusts: Vec::new(),
         };
@@ -175,6 +179,15 @@ impl Server {
         }
     }
 
+    /// Writes what is left of the audit log; to be called when no session is left.
+    pub async fn finish_audit(&self) {
+        let journal = Arc::clone(&self.state.lock().await.journal);
+        let finish = tokio::task::spawn_blocking(move || journal.finish(AUDIT_TIMEOUT));
+        if !matches!(timeout(AUDIT_TIMEOUT * 2, finish).await, Ok(Ok(()))) {
+            warn!("the audit log was not written to its end");
+        }
+    }
+
     async fn close_listeners(&self) {
         close_all(std::mem::take(&mut self.state.lock().await.listeners));
     }
@@ -199,6 +212,8 @@ impl State {
             };
             self.backends.insert(name, serving);
         }
+        // Before anybody is served who is to be recorded.
+        self.journal.install(prepared.audit);
         self.install_listeners(prepared.listeners, sessions, stage);
         self.authority = prepared.authority;
         self.certificates = prepared.certificates;
@@ -303,5 +318,7 @@ async fn refresh_certificates(state: Arc<Mutex<State>>) {
 
 /// Between two looks at the certificate files.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// For the last records to be written.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For sessions to say their last words.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,14 +8,33 @@ use std::time::SystemTime;
 use ftpsgate_certs::{ClientTrust, Identity, ServerTrust, TrustedRoots};
 
 use crate::config::{
-    Backend, BackendCa, BackendTls, CheckKind, ClientCertificates, Diagnostic, Loaded, Severity, TlsProfile,
+    Audit, Backend, BackendCa, BackendTls, CheckKind, ClientCertificates, Diagnostic, Loaded, Severity,
+    TlsProfile,
 };
 
 /// Everything that is wrong or doubtful about the files that a configuration names.
 pub(super) fn check(loaded: &Loaded) -> Vec<Diagnostic> {
     let profiles = loaded.config.tls.values().flat_map(|profile| check_profile(loaded, profile));
     let backends = loaded.config.backends.iter().enumerate();
-    profiles.chain(backends.flat_map(|(index, backend)| check_backend(loaded, index, backend))).collect()
+    let audit = loaded.config.audit.iter().enumerate();
+    profiles
+        .chain(backends.flat_map(|(index, backend)| check_backend(loaded, index, backend)))
+        .chain(audit.filter_map(|(index, audit)| check_audit(loaded, index, audit)))
+        .collect()
+}
+
+/// Nothing is created: whether the file can be is seen from what is there.
+fn check_audit(loaded: &Loaded, index: usize, audit: &Audit) -> Option<Diagnostic> {
+    let parent = audit.path.parent()?;
+    let (message, hint) = if audit.path.is_dir() {
+        (format!("{} is a directory", audit.path.display()), "name a file")
+    } else if parent.is_dir() {
+        return None;
+    } else {
+        let hint = "the gateway would not start; it creates the file, and not its directory";
+        (format!("there is no directory {}", parent.display()), hint)
+    };
+    Some(loaded.diagnostic(Severity::Error, &format!("audit[{index}].path"), message, hint))
 }
 
 fn check_profile(loaded: &Loaded, profile: &TlsProfile) -> Vec<Diagnostic> {

@@ -7,6 +7,7 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::audit::AuditDraft;
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
 use super::listener::ListenerDraft;
@@ -24,6 +25,7 @@ pub(super) struct Drafts {
     pub(super) backends: Vec<BackendDraft>,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) policy: PolicyDraft,
+    pub(super) audit: Vec<AuditDraft>,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -46,7 +48,7 @@ pub(super) fn assemble(
     warn_of_unused_backends(document, &drafts);
     addresses::check(document, &drafts.listeners, &drafts.backends);
     let (policy, rules) = policy::assemble(document, &drafts.policy, &surroundings(&drafts));
-    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. } } = drafts;
+    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. }, audit } = drafts;
     let config = Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
@@ -55,6 +57,7 @@ pub(super) fn assemble(
         routes: routes.into_iter().map(|draft| draft.route).collect(),
         policy,
         rules,
+        audit: audit.into_iter().map(|draft| draft.audit).collect(),
     };
     (config, files)
 }

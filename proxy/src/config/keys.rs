@@ -1,6 +1,7 @@
 //! Every key of the configuration file: what it holds, its default, what it means; and every key that a later
 //! version will have, so that it is refused as such and not as a spelling error.
 
+mod audit;
 mod backend;
 mod listener;
 mod policy;
@@ -8,6 +9,7 @@ mod route;
 
 use std::time::Duration;
 
+pub(super) use self::audit::AUDIT;
 pub(super) use self::backend::BACKEND;
 pub(super) use self::listener::LISTENER;
 pub(super) use self::policy::{GROUP, POLICY, RULE, TEST};
@@ -38,7 +40,7 @@ pub(super) static FILE: Section = Section {
         RULES,
         LIMITS,
         TESTS,
-        later("audit", "until the audit exists, denials are log events with the target `audit`"),
+        key("audit", Kind::Tables(&AUDIT), Absent, "Where the audit log is written."),
         later("admin", "SIGHUP reloads the configuration, SIGTERM drains and stops"),
     ],
 };

@@ -17,7 +17,7 @@ use super::policy::PolicyFile;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{backend, check, gateway, listener, policy, route, tls};
+use super::{audit, backend, check, gateway, listener, policy, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -199,8 +199,10 @@ fn read(file: &Table<'_>) -> (Config, Vec<PolicyFile>) {
     let backends = backend::read(file);
     let routes = route::read(file);
     let policy = policy::read(file);
+    let audit = audit::read(file);
     check::complete(file);
-    check::assemble(file.document, gateway, check::Drafts { profiles, listeners, backends, routes, policy })
+    let drafts = check::Drafts { profiles, listeners, backends, routes, policy, audit };
+    check::assemble(file.document, gateway, drafts)
 }
 
 /// The lines about which nothing more can be said.

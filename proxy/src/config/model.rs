@@ -34,19 +34,38 @@ pub struct Config {
     pub policy: Arc<Policy>,
     /// Who may do what, as it is written.
     pub rules: Rules,
+    /// Where the audit log is written; each to a file of its own.
+    pub audit: Vec<Audit>,
 }
 
 /// Equal are configurations that mean the same.
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let Self { gateway, tls, listeners, backends, routes, rules, policy: _ } = self;
+        let Self { gateway, tls, listeners, backends, routes, rules, audit, policy: _ } = self;
         *gateway == other.gateway
             && *tls == other.tls
             && *listeners == other.listeners
             && *backends == other.backends
             && *routes == other.routes
             && *rules == other.rules
+            && *audit == other.audit
     }
+}
+
+/// `[[audit]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// In which form.
+    pub kind: AuditKind,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// `kind` of `[[audit]]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditKind {
+    /// JSON lines.
+    Json,
 }
 
 /// `[gateway]`

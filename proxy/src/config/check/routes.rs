@@ -14,7 +14,7 @@ use super::{Drafts, resolve_backend};
 
 /// Resolves the names in routes, and checks routes and listeners against each other.
 pub(super) fn resolve(document: &Document, drafts: &mut Drafts) {
-    let Drafts { profiles, listeners, backends, routes, policy: _ } = drafts;
+    let Drafts { profiles, listeners, backends, routes, policy: _, audit: _ } = drafts;
     for draft in routes.iter_mut() {
         listeners_exist(document, draft, listeners);
         match resolve_backend(document, &draft.backend, backends) {
