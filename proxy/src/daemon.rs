@@ -3,15 +3,18 @@
 //! SIGHUP reads the configuration anew. SIGTERM and SIGINT let transfers finish; a second one does not.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use crate::admin::socket::{AdminSocket, Desk, Reload};
 use crate::config::{Config, Diagnostics, Loaded};
 use crate::server::{Inherited, Server, StartError};
 
@@ -24,6 +27,9 @@ pub enum DaemonError {
     /// It could not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The admin socket cannot be had where it is to be.
+    #[error("the admin socket cannot be opened: {0}")]
+    AdminSocket(#[source] io::Error),
     /// The system refused something that every process needs.
     #[error("cannot run: {0}")]
     System(#[from] io::Error),
@@ -42,19 +48,32 @@ pub async fn serve(
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::new()?;
     raise_descriptor_limit();
-    let server = Server::start(config, inherited).await?;
+    let admin = config.clone();
+    let server = Arc::new(Server::start(config, inherited).await?);
+    let (reloads, mut asked_for) = mpsc::channel(1);
+    let desk = Desk { server: Arc::clone(&server), reloads };
+    let mut socket = open_admin_socket(&admin, &desk).map_err(DaemonError::AdminSocket)?;
     info!("ready");
     notify(&[NotifyState::Ready]);
     started(&server).await;
     let mut watchdog = watchdog();
     loop {
         select! {
-            _ = signals.hangup.recv() => reload(&server, source.as_ref()).await,
+            _ = signals.hangup.recv() => {
+                // The log says how it went.
+                let _ = reload(&server, source.as_ref(), &mut socket, &desk).await;
+            }
+            Some(Reload { answer }) = asked_for.recv() => {
+                let outcome = reload(&server, source.as_ref(), &mut socket, &desk).await;
+                // Who asked may have gone.
+                let _ = answer.send(outcome);
+            }
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
             () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
         }
     }
+    drop(asked_for);
     let patience = server.drain_timeout().await;
     info!(drain_timeout_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), "draining");
     notify(&[NotifyState::Stopping]);
@@ -73,28 +92,75 @@ pub async fn serve(
     Ok(())
 }
 
-async fn reload(server: &Server, source: Option<&Source>) {
+/// Reads the configuration again, and puts it in place or changes nothing. What is doubtful about it, or the reason.
+async fn reload(
+    server: &Server,
+    source: Option<&Source>,
+    socket: &mut Option<AdminSocket>,
+    desk: &Desk,
+) -> Result<Vec<String>, String> {
     let Some(source) = source else {
-        return warn!("nothing to reload: the configuration came from the command line");
+        let reason = "nothing to reload: the configuration came from the command line";
+        warn!("{reason}");
+        return Err(reason.to_owned());
     };
     info!("reloading");
     match NotifyState::monotonic_usec_now() {
         Ok(stamp) => notify(&[NotifyState::Reloading, stamp]),
         Err(_) => notify(&[NotifyState::Reloading]),
     }
-    match source() {
-        Err(diagnostics) => error!("configuration not reloaded:\n{}", diagnostics.render(false)),
+    let outcome = match source() {
+        Err(diagnostics) => Err(diagnostics.render(false)),
         Ok(Loaded { config, warnings, .. }) => {
-            for warning in warnings {
+            for warning in &warnings {
                 warn!(hint = warning.hint(), "configuration: {}", warning.message());
             }
-            match server.reload(config).await {
-                Ok(()) => info!("reloaded"),
-                Err(error) => error!("configuration not reloaded: {error}"),
-            }
+            let replaced = replace_configuration(server, config, socket, desk).await;
+            replaced.map(|()| warnings.iter().map(|warning| warning.message().to_owned()).collect())
         }
+    };
+    match &outcome {
+        Ok(_) => info!("reloaded"),
+        Err(reason) if reason.contains('\n') => error!("configuration not reloaded:\n{reason}"),
+        Err(reason) => error!("configuration not reloaded: {reason}"),
     }
     notify(&[NotifyState::Ready]);
+    outcome
+}
+
+async fn replace_configuration(
+    server: &Server,
+    config: Config,
+    socket: &mut Option<AdminSocket>,
+    desk: &Desk,
+) -> Result<(), String> {
+    let is_there = socket.as_ref().is_some_and(|socket| socket.path() == config.admin_socket());
+    let opened = if is_there {
+        None
+    } else {
+        Some(
+            open_admin_socket(&config, desk)
+                .map_err(|error| format!("the admin socket cannot be opened: {error}"))?,
+        )
+    };
+    server.reload(config).await.map_err(|error| error.to_string())?;
+    if let Some(opened) = opened {
+        *socket = opened;
+    }
+    Ok(())
+}
+
+/// A gateway serves without an admin socket, unless one was asked for.
+fn open_admin_socket(config: &Config, desk: &Desk) -> io::Result<Option<AdminSocket>> {
+    let path = config.admin_socket();
+    match AdminSocket::open(&path, desk.clone()) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if config.admin.socket.is_none() => {
+            warn!(path = %path.display(), %error, "there is no admin socket");
+            Ok(None)
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
 }
 
 /// Shells and service managers give few descriptors by default, and let a process take more (systemd.exec(5),

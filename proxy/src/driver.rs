@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ftpsgate_ftp::codec::{Command, Reply};
-use ftpsgate_ftp::session::{Action, Client, Now, PortError, Session};
-use ftpsgate_policies::Policy;
+use ftpsgate_ftp::codec::{Command, Reply, Verb};
+use ftpsgate_ftp::session::{Action, Client, Direction, Fact, Now, PortError, Session};
+use ftpsgate_policies::{Policy, Subject, limit};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
+use crate::limits::Ticket;
 use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 use crate::tls::HandshakeError;
@@ -47,6 +48,8 @@ pub enum Stage {
 /// One session, with its sockets.
 struct Driver {
     service: Arc<Service>,
+    /// Its part in the process's limits.
+    ticket: Ticket,
     session: Session,
     downstream: Downstream,
     /// The TLS handshake with the client, which has the socket meanwhile.
@@ -77,9 +80,9 @@ enum Event {
 /// Runs a session to its end.
 pub async fn run(
     service: Arc<Service>,
+    ticket: Ticket,
     stream: TcpStream,
-    client: SocketAddr,
-    dialled: SocketAddr,
+    Endpoints { client, dialled }: Endpoints,
     stage: watch::Receiver<Stage>,
 ) {
     // The connection's own end: a balancer's client has dialled another.
@@ -92,6 +95,7 @@ pub async fn run(
     let driver = Driver {
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
+        ticket,
         securing: None,
         upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
@@ -166,6 +170,9 @@ impl Driver {
         self.session.handle_data_tickets(self.upstream.data_tickets());
         match event {
             Event::Client(ClientLine::Line(line)) => {
+                if !self.ticket.allows_command() {
+                    return self.session.handle_limit_exceeded(now);
+                }
                 match line {
                     Ok(line) => self.session.handle_command(Command::parse(&line), now),
                     Err(error) => self.session.handle_line_error(error, now),
@@ -272,6 +279,14 @@ impl Driver {
                     lines.send_regardless(&command);
                 }
             }
+            Action::JudgeLogin => {
+                let locked_by = self.ticket.locked_by(self.session.subject());
+                self.session.handle_login_judged(locked_by, self.now());
+            }
+            Action::AdmitUser => {
+                let is_admitted = self.ticket.admits_user(self.session.subject());
+                self.session.handle_user_admitted(is_admitted, self.now());
+            }
             Action::LeasePort => self.data.lease(),
             Action::SetClientAddress(address) => self.data.set_client_address(address),
             Action::LeaseUpstreamPort => match self.upstream.target() {
@@ -284,7 +299,16 @@ impl Driver {
             },
             Action::WithdrawData => self.data.withdraw(),
             Action::DiscardData | Action::CancelRelay | Action::ResetDownload => self.data.discard(),
-            Action::StartRelay(order) => self.data.start(order),
+            Action::StartRelay(order) => {
+                let is_file =
+                    matches!(order.command.verb(), Verb::Retr | Verb::Stor | Verb::Stou | Verb::Appe);
+                let direction = match order.direction {
+                    Direction::Upload => limit::Direction::Upload,
+                    Direction::Download => limit::Direction::Download,
+                };
+                let bounds = self.ticket.bounds(direction, is_file);
+                self.data.start(order, bounds);
+            }
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}
         }
@@ -304,6 +328,10 @@ impl Driver {
 
     fn record(&mut self) {
         while let Some(fact) = self.session.poll_fact() {
+            if let Fact::LoginFailed { user, .. } = &fact {
+                let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
+                self.ticket.login_failed(&subject);
+            }
             record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }

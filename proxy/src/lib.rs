@@ -3,6 +3,7 @@
 //! Read in this order: [`config`], [`server`], [`listener`], [`driver`], then [`backend`], [`control`] and
 //! [`data`], which all stand on [`tls`]; [`proxy_protocol`] is spoken before all of them.
 
+pub mod admin;
 pub mod audit;
 pub mod backend;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod data;
 pub mod demo;
 pub mod driver;
 pub mod inherited;
+pub mod limits;
 pub mod listener;
 pub mod logging;
 pub mod proxy_protocol;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::config::Mode;
 use crate::driver::{self, Stage};
+use crate::limits::{Refusal, Ticket};
 use crate::proxy_protocol::{Endpoints, Header, HeaderError, read_header};
 use crate::service::Service;
 
@@ -36,6 +37,11 @@ impl Gate {
     /// A gate without sessions.
     pub fn new(service: Arc<Service>) -> Self {
         Self { service: ArcSwap::new(service), sessions: AtomicUsize::new(0) }
+    }
+
+    /// Sessions that are open.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
     }
 
     /// Takes a place for one more session, if there is one.
@@ -129,6 +135,10 @@ fn admit(
         return turn_away(&stream, service.listener.mode);
     };
     let is_proxied = is_balancer(&service, client);
+    let ticket = match (!is_proxied).then(|| admit_client(&service, client)).transpose() {
+        Ok(ticket) => ticket,
+        Err(refusal) => return refuse(&stream, service.listener.mode, refusal),
+    };
     let span = info_span!(
         "session",
         id = %Uuid::now_v7().simple(),
@@ -140,11 +150,10 @@ fn admit(
     let stage = stage.clone();
     // A place is held while a header is waited for, so that there is a bound to these, too.
     let session = async move {
-        if is_proxied {
+        match ticket {
+            Some(ticket) => driver::run(service, ticket, stream, ends, stage).await,
             // Boxed, so that no other session has to be as large as this.
-            Box::pin(serve_proxied(service, stream, ends, stage)).await;
-        } else {
-            driver::run(service, stream, client, dialled, stage).await;
+            None => Box::pin(serve_proxied(service, stream, ends, stage)).await,
         }
         drop(place);
     };
@@ -177,7 +186,12 @@ async fn serve_proxied(
                 Header::Local => own,
             };
             Span::current().record("client", display(shown(client)));
-            driver::run(service, stream, client, dialled, stage).await;
+            match admit_client(&service, client) {
+                Ok(ticket) => {
+                    driver::run(service, ticket, stream, Endpoints { client, dialled }, stage).await;
+                }
+                Err(refusal) => refuse(&stream, service.listener.mode, refusal),
+            }
         }
         // That is how balancers look whether a port is open.
         Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
@@ -190,11 +204,27 @@ fn shown(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// 421 where it can be said without a handshake; a socket that was just accepted takes a line without waiting.
+/// Asks the limits; who asks records a refusal.
+fn admit_client(service: &Service, client: SocketAddr) -> Result<Ticket, Refusal> {
+    service.limits.admit(&service.listener.name, client.ip())
+}
+
+fn refuse(stream: &TcpStream, mode: Mode, refusal: Refusal) {
+    match refusal {
+        Refusal::Sessions => turn_away(stream, mode),
+        Refusal::Connections => say_goodbye(stream, mode, "Too many connections; try again later."),
+    }
+}
+
 fn turn_away(stream: &TcpStream, mode: Mode) {
+    say_goodbye(stream, mode, "Too many sessions; try again later.");
+}
+
+/// 421 where it can be said without a handshake; a socket that was just accepted takes a line without waiting.
+fn say_goodbye(stream: &TcpStream, mode: Mode, text: &'static str) {
     match mode {
         Mode::Explicit | Mode::Plain => {
-            let reply = Reply::new(421, "Too many sessions; try again later.");
+            let reply = Reply::new(421, text);
             if let Err(error) = stream.try_write(&reply.encode()) {
                 tracing::debug!(%error, "the client has gone already");
             }

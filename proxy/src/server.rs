@@ -18,16 +18,17 @@ use ftpsgate_policies::Policy;
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use crate::audit::Journal;
 use crate::backend::Backend;
 use crate::backend::check::look_after;
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::data::passive::PortRegistry;
 use crate::driver::Stage;
+use crate::limits::SharedLimits;
 use crate::listener::{self, Gate};
 
 pub use bind::BoundSocket;
@@ -39,20 +40,49 @@ pub type Inherited = HashMap<String, Vec<StdTcpListener>>;
 /// A running gateway. Dropping it stops accepting; [`Server::drain`] ends it in good order.
 #[derive(Debug)]
 pub struct Server {
+    started: Instant,
     registry: Arc<PortRegistry>,
+    limits: Arc<SharedLimits>,
     sessions: TaskTracker,
     stage: watch::Sender<Stage>,
     /// What running sessions are judged by.
     policies: watch::Sender<Arc<Policy>>,
     /// One reload at a time.
     state: Arc<Mutex<State>>,
-    _refresh: AbortOnDropHandle<()>,
+    _chores: [AbortOnDropHandle<()>; 2],
+}
+
+/// What runs at a moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The gateway's name.
+    pub name: String,
+    /// Since when.
+    pub uptime: Duration,
+    /// By name.
+    pub listeners: Vec<ListenerSnapshot>,
+    /// By name.
+    pub backends: Vec<Arc<Backend>>,
+}
+
+/// One listener at a moment.
+#[derive(Debug)]
+pub struct ListenerSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Explicit, implicit or plain.
+    pub mode: Mode,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Sessions that came by it and are open.
+    pub sessions: usize,
 }
 
 /// What the present configuration has put in place.
 #[derive(Debug)]
 struct State {
     config: Config,
+    limits: Arc<SharedLimits>,
     listeners: BTreeMap<String, Listening>,
     backends: HashMap<String, Serving>,
     authority: Option<Arc<Authority>>,
@@ -108,11 +138,13 @@ impl Server {
     /// Everything that is wrong with certificates at once; otherwise the first socket that cannot be had.
     pub async fn start(config: Config, inherited: Inherited) -> Result<Self, StartError> {
         let registry = Arc::new(PortRegistry::new());
+        let limits = Arc::new(SharedLimits::default());
         let sessions = TaskTracker::new();
         let stage = watch::Sender::new(Stage::Running);
         let policies = watch::Sender::new(Arc::clone(&config.policy));
         let mut state = State {
             config: config.clone(),
+            limits: Arc::clone(&limits),
             listeners: BTreeMap::new(),
             backends: HashMap::new(),
             authority: None,
@@ -124,7 +156,17 @@ impl Server {
         state.install(prepared, &sessions, &stage);
         let state = Arc::new(Mutex::new(state));
         let refresh = tokio::spawn(refresh_certificates(Arc::clone(&state)));
-        Ok(Self { registry, sessions, stage, policies, state, _refresh: AbortOnDropHandle::new(refresh) })
+        let summaries = tokio::spawn(summarise_refusals(Arc::clone(&limits)));
+        Ok(Self {
+            started: Instant::now(),
+            registry,
+            limits,
+            sessions,
+            stage,
+            policies,
+            state,
+            _chores: [refresh, summaries].map(AbortOnDropHandle::new),
+        })
     }
 
     /// Puts another configuration in place of the present one, or changes nothing.
@@ -139,6 +181,31 @@ impl Server {
         // Last: a session that begins meanwhile has the new one, or hears of it.
         self.policies.send_replace(Arc::clone(&state.config.policy));
         Ok(())
+    }
+
+    /// The limits, and what was counted.
+    pub fn limits(&self) -> &SharedLimits {
+        &self.limits
+    }
+
+    /// What runs now.
+    pub async fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock().await;
+        let listeners = state.listeners.iter().map(|(name, listening)| ListenerSnapshot {
+            name: name.clone(),
+            mode: listening.gate.service.load().listener.mode,
+            addresses: listening.sockets.iter().map(|(_, accepting)| accepting.address).collect(),
+            sessions: listening.gate.sessions(),
+        });
+        let mut backends: Vec<_> =
+            state.backends.values().map(|serving| Arc::clone(&serving.backend)).collect();
+        backends.sort_by(|one, other| one.config().name.cmp(&other.config().name));
+        Snapshot {
+            name: state.config.gateway.name.clone(),
+            uptime: self.started.elapsed(),
+            listeners: listeners.collect(),
+            backends,
+        }
     }
 
     /// Where a listener listens.
@@ -214,6 +281,9 @@ impl State {
         }
         // Before anybody is served who is to be recorded.
         self.journal.install(prepared.audit);
+        self.limits
+            .reload(prepared.config.limits.clone())
+            .expect("limits were checked with their configuration");
         self.install_listeners(prepared.listeners, sessions, stage);
         self.authority = prepared.authority;
         self.certificates = prepared.certificates;
@@ -316,6 +386,18 @@ async fn refresh_certificates(state: Arc<Mutex<State>>) {
     }
 }
 
+/// Says now and then what limits have refused without a record of its own.
+async fn summarise_refusals(limits: Arc<SharedLimits>) {
+    let mut ticks = interval(SUMMARY_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        limits.summarise();
+    }
+}
+
+/// Between two summaries of refusals.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at the certificate files.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// For the last records to be written.

@@ -23,6 +23,7 @@ use crate::config::{
     self, Advertise, BackendData, BackendTlsMode, Config, Listener, Mode, Passive, RequireTls, TlsVersion,
 };
 use crate::data::passive::{PortRegistry, PortSet};
+use crate::limits::SharedLimits;
 use crate::tls::Profile;
 
 /// One listener's service.
@@ -30,6 +31,8 @@ use crate::tls::Profile;
 pub struct Service {
     /// The listener, as configured.
     pub listener: Arc<Listener>,
+    /// The process's limits.
+    pub limits: Arc<SharedLimits>,
     /// What the session machine needs of it.
     pub settings: Arc<Settings>,
     /// `None` on plain listeners.
@@ -85,6 +88,7 @@ impl Service {
             },
             certificate_available: tls.is_some_and(|tls| tls.certificates.available()),
             login_attempts: listener.login_attempts,
+            failed_login_delay: FAILED_LOGIN_DELAY,
             hosts: tls
                 .and_then(|tls| tls.certificates.store())
                 .map(|store| dns_names(store))
@@ -171,6 +175,9 @@ fn upstream_settings(backend: &config::Backend) -> UpstreamSettings {
         reply_timeout: backend.reply_timeout,
     }
 }
+
+/// A failed login says nothing sooner, whatever the server found out how fast.
+const FAILED_LOGIN_DELAY: Duration = Duration::from_secs(1);
 
 /// Servers that one login tries.
 const TRIES_MAX: u32 = 3;

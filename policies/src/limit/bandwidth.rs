@@ -114,7 +114,7 @@ impl Bandwidth {
         if transfer.buckets.is_empty() || want == 0 {
             return Grant::Bytes(want);
         }
-        let was_asking = transfer.asking_until >= now;
+        let was_asking = transfer.asking_until > now;
         transfer.asking_until = transfer.asking_until.max(now + ASKING_FOR);
         let wanted = transfer.enough().min(bytes(want));
         let transfer = &self.transfers[&id];

@@ -199,9 +199,23 @@ impl Limits {
     ///
     /// The first limit that has no room for it.
     pub fn hold(&mut self, activity: Activity, party: Party<'_>) -> Result<Hold, Exceeded> {
+        let mut hold = Hold { activity, counts: Vec::new() };
+        self.extend(&mut hold, party)?;
+        Ok(hold)
+    }
+
+    /// Counts what already lasts under the limits that do not count it yet, once more is known of the subject: under
+    /// all of them, or under none.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that has no room for it.
+    pub fn extend(&mut self, hold: &mut Hold, party: Party<'_>) -> Result<(), Exceeded> {
+        let activity = hold.activity;
         for counters in self.counters.iter().filter(|counters| counters.concerns(&self.groups, party)) {
-            let (Some((most, counts)), Some(key)) =
-                (&counters.activities[activity as usize], counters.limit.per.key(party))
+            let is_counted = hold.counts.iter().any(|(id, _)| *id == counters.id);
+            let (false, Some((most, counts)), Some(key)) =
+                (is_counted, &counters.activities[activity as usize], counters.limit.per.key(party))
             else {
                 continue;
             };
@@ -210,9 +224,8 @@ impl Limits {
                 return Err(Exceeded { limit: counters.reference.clone(), what, key });
             }
         }
-        let mut hold = Hold { activity, counts: Vec::new() };
-        self.renew(&mut hold, party);
-        Ok(hold)
+        self.renew(hold, party);
+        Ok(())
     }
 
     /// Counts what already lasts under the limits that do not count it yet: after a reload, or once more is known of

@@ -41,6 +41,7 @@ impl Gateway {
             require_tls: RequireTls::No,
             certificate_available: false,
             login_attempts: 3,
+            failed_login_delay: Duration::ZERO,
             hosts: Vec::new(),
             policy: Arc::new(policy),
             clock: LocalClock::none(),
@@ -113,6 +114,8 @@ impl Gateway {
             Action::SendUpstream(command) | Action::AbortUpstream(command) => {
                 self.answers.extend(self.server.answer(&command));
             }
+            Action::JudgeLogin => session.handle_login_judged(None, now()),
+            Action::AdmitUser => session.handle_user_admitted(true, now()),
             Action::LeasePort => {
                 session.handle_port_leased(Ok(SocketAddr::from(([203, 0, 113, 1], 61000))), now());
             }

@@ -216,6 +216,7 @@ proptest! {
                 | CloseReason::BackendViolation(_)
                 | CloseReason::NotResynchronised
                 | CloseReason::Denied
+                | CloseReason::Limit
                 | CloseReason::Draining),
             ) => panic!("the session ended: {reason:?}"),
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::admin::client::AskError;
 use crate::config::Diagnostics;
 use crate::daemon::DaemonError;
 use crate::logging::color_on_stderr;
@@ -18,6 +19,8 @@ pub enum Exit {
     Failure,
     /// It was called wrongly.
     Usage,
+    /// No running gateway answers.
+    Unreachable,
     /// Policy denies what was asked about.
     Denied,
     /// The configuration is invalid (EX_CONFIG of sysexits.h).
@@ -32,6 +35,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Unreachable => 3,
             Self::Denied => 4,
             Self::Configuration => 78,
         }
@@ -53,6 +57,9 @@ pub enum CliError {
     /// The local CA cannot be used.
     #[error(transparent)]
     Authority(#[from] ftpsgate_certs::Error),
+    /// The running gateway gave no answer, or refused.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -94,7 +101,9 @@ impl CliError {
                 | StartError::UnknownSocket { .. },
             )) => Exit::Configuration,
             Self::Question(_) => Exit::Usage,
+            Self::Ask(AskError::Unreachable { .. }) => Exit::Unreachable,
             Self::Authority(_)
+            | Self::Ask(AskError::Refused(_))
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Output(_)
@@ -110,6 +119,7 @@ impl CliError {
         match self {
             Self::Configuration(diagnostics) => diagnostics.render(color_on_stderr()),
             Self::Authority(_)
+            | Self::Ask(_)
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Output(_)

@@ -2,6 +2,7 @@
 //!
 //! What a command was asked for goes to standard output; everything else that it says goes to standard error.
 
+pub mod admin;
 pub mod ca;
 pub mod check;
 pub mod completions;
@@ -49,6 +50,12 @@ pub enum Command {
     Policy(policy::PolicyArgs),
     /// Show a gateway at work: an FTP server, the gateway and a client, offline
     Demo(demo::DemoArgs),
+    /// Show how a running gateway is: sessions, servers, lockouts
+    Status(admin::AskArgs),
+    /// Have a running gateway read its configuration again, and say what is wrong with it
+    Reload(admin::AskArgs),
+    /// End the lockouts of an address or a user
+    Unlock(admin::UnlockArgs),
     /// Use the local certificate authority
     Ca(ca::CaArgs),
     /// Show a configuration with its defaults, or the schema of configurations
@@ -75,6 +82,9 @@ impl Cli {
             Command::Explain(args) => explain::run(args),
             Command::Policy(args) => policy::run(&args),
             Command::Demo(args) => demo::run(args).map(|()| Exit::Success),
+            Command::Status(args) => admin::status(&args).map(|()| Exit::Success),
+            Command::Reload(args) => admin::reload(&args).map(|()| Exit::Success),
+            Command::Unlock(args) => admin::unlock(&args).map(|()| Exit::Success),
             Command::Ca(args) => ca::run(&args).map(|()| Exit::Success),
             Command::Config(args) => config::run(&args).map(|()| Exit::Success),
             Command::Completions(args) => completions::run(&args).map(|()| Exit::Success),
@@ -97,6 +107,7 @@ Exit codes:
   0   done
   1   it failed while running
   2   wrong usage of the command line
+  3   no running gateway answers
   4   policy denies what was asked about (explain)
   78  the configuration is invalid
 

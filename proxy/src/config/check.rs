@@ -2,6 +2,7 @@
 //! no backend is the gateway itself, every session of a listener can go somewhere.
 
 mod addresses;
+mod limits;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use super::audit::AuditDraft;
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
+use super::limit::LimitDraft;
 use super::listener::ListenerDraft;
-use super::model::{ClientCertificates, Config, Gateway, Mode};
+use super::model::{Admin, ClientCertificates, Config, Gateway, Mode};
 use super::policy::{self, PolicyDraft, PolicyFile, Surroundings};
 use super::route::RouteDraft;
 use super::spelling::{nearest, printable};
@@ -26,6 +28,7 @@ pub(super) struct Drafts {
     pub(super) routes: Vec<RouteDraft>,
     pub(super) policy: PolicyDraft,
     pub(super) audit: Vec<AuditDraft>,
+    pub(super) limits: Vec<LimitDraft>,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -33,6 +36,7 @@ pub(super) struct Drafts {
 pub(super) fn assemble(
     document: &Document,
     gateway: Gateway,
+    admin: Admin,
     mut drafts: Drafts,
 ) -> (Config, Vec<PolicyFile>) {
     unique_names(document, "listener", drafts.listeners.iter().map(|draft| &draft.name));
@@ -44,17 +48,21 @@ pub(super) fn assemble(
         draft.listener.backend = resolve_backend(document, &draft.backend, &drafts.backends);
     }
     routes::resolve(document, &mut drafts);
+    limits::check(document, &drafts);
     warn_of_unused_profiles(document, &drafts.listeners, &drafts.profiles);
     warn_of_unused_backends(document, &drafts);
     addresses::check(document, &drafts.listeners, &drafts.backends);
     let (policy, rules) = policy::assemble(document, &drafts.policy, &surroundings(&drafts));
-    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. }, audit } = drafts;
+    let Drafts { profiles, listeners, backends, routes, limits, policy: PolicyDraft { files, .. }, audit } =
+        drafts;
     let config = Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
         listeners: listeners.into_iter().map(|draft| Arc::new(draft.listener)).collect(),
         backends: backends.into_iter().map(|draft| Arc::new(draft.backend)).collect(),
         routes: routes.into_iter().map(|draft| draft.route).collect(),
+        limits: limits.into_iter().map(|draft| draft.limit).collect(),
+        admin,
         policy,
         rules,
         audit: audit.into_iter().map(|draft| draft.audit).collect(),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backend;
+mod limit;
 mod listener;
 mod policy;
 mod route;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub(super) use self::audit::AUDIT;
 pub(super) use self::backend::BACKEND;
+use self::limit::LIMIT;
 pub(super) use self::listener::LISTENER;
 pub(super) use self::policy::{GROUP, POLICY, RULE, TEST};
 pub(super) use self::route::ROUTE;
@@ -38,10 +40,10 @@ pub(super) static FILE: Section = Section {
         key("policy", Kind::Table(&POLICY), Absent, "What holds for all rules."),
         GROUPS,
         RULES,
-        LIMITS,
+        key("limit", Kind::Tables(&LIMIT), Absent, "How many, how often, how fast."),
         TESTS,
         key("audit", Kind::Tables(&AUDIT), Absent, "Where the audit log is written."),
-        later("admin", "SIGHUP reloads the configuration, SIGTERM drains and stops"),
+        key("admin", Kind::Table(&ADMIN), Absent, "How an operator reaches the running gateway."),
     ],
 };
 
@@ -49,7 +51,7 @@ pub(super) static FILE: Section = Section {
 pub(super) static POLICY_FILE: Section = Section {
     header: "the top level of a policy file",
     summary: "[[rule]], [[group]] and [[test]].",
-    keys: &[GROUPS, RULES, LIMITS, TESTS],
+    keys: &[GROUPS, RULES, later("limit", "write [[limit]] in the configuration file itself"), TESTS],
 };
 
 const GROUPS: Key = key("group", Kind::Tables(&GROUP), Absent, "Users under one name, for rules.");
@@ -59,8 +61,6 @@ const RULES: Key = key(
     Absent,
     "Who may do what. Without rules, what the backend allows is allowed.",
 );
-const LIMITS: Key =
-    later("limit", "`max_sessions` and `login_attempts` of [[listener]] are the limits of this version");
 const TESTS: Key = key("test", Kind::Tables(&TEST), Absent, "What policy must say of some commands.");
 
 /// `[gateway]`
@@ -82,6 +82,22 @@ pub(super) static GATEWAY: Section = Section {
             "How long running transfers may go on after SIGTERM.",
         ),
         key("banner", Kind::Text, Toml("\"ftpsgate ready\""), "Text of the 220 greeting, one line."),
+    ],
+};
+
+/// `[admin]`
+pub(super) static ADMIN: Section = Section {
+    header: "[admin]",
+    summary: "How an operator reaches the running gateway: `ftpsgate status`, `reload`, `unlock`.",
+    keys: &[
+        key(
+            "socket",
+            Kind::Path,
+            Depends("`admin.sock` in the state directory"),
+            "A Unix socket of mode 0660; root and the gateway's own user and group may use it. A default that cannot be had \
+             is a warning, a written one an error.",
+        ),
+        later("http", "`ftpsgate status --json` says what a monitor may want to know"),
     ],
 };
 
@@ -140,6 +156,8 @@ pub(super) static CERTIFICATE: Section = Section {
 const NOT_ZERO: Kind = Kind::Duration(Duration::from_millis(1));
 
 const NETWORK: Kind = Kind::Syntax("a network such as \"10.0.0.0/8\"", r"^[0-9a-fA-F.:]+(/\d+)?$");
+
+const PATTERN: Kind = Kind::Syntax("a pattern such as \"acme-*\"", r"^.+$");
 
 const PORTS: Kind =
     Kind::Syntax("a range such as \"61000-61009\", or \"auto:10\"", r"^\s*(\d+\s*-\s*\d+|auto:\d+)\s*$");

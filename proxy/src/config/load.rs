@@ -17,7 +17,7 @@ use super::policy::PolicyFile;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{audit, backend, check, gateway, listener, policy, route, tls};
+use super::{admin, audit, backend, check, gateway, limit, listener, policy, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -199,10 +199,12 @@ fn read(file: &Table<'_>) -> (Config, Vec<PolicyFile>) {
     let backends = backend::read(file);
     let routes = route::read(file);
     let policy = policy::read(file);
+    let limits = limit::read(file);
     let audit = audit::read(file);
+    let admin = admin::read(file);
     check::complete(file);
-    let drafts = check::Drafts { profiles, listeners, backends, routes, policy, audit };
-    check::assemble(file.document, gateway, drafts)
+    let drafts = check::Drafts { profiles, listeners, backends, routes, limits, policy, audit };
+    check::assemble(file.document, gateway, admin, drafts)
 }
 
 /// The lines about which nothing more can be said.
@@ -259,8 +261,8 @@ fn syntax_errors(source: &Arc<Source>, errors: &[toml::de::Error]) -> Vec<Diagno
 
 fn hint(message: &str) -> &'static str {
     if message.starts_with("duplicate key") {
-        "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]] and \
-         [[route]] may be repeated"
+        "each key stands once in its table, and each [table] once in the file; [[listener]], [[backend]], \
+         [[route]] and [[limit]] may be repeated"
     } else if message.starts_with("key with no value") {
         "write `key = value`"
     } else if message.contains("table") && !message.contains("inline") {

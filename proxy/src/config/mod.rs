@@ -3,10 +3,11 @@
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
-//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `audit`)
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `limit`, `audit`, `admin`)
 //! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
+mod admin;
 mod audit;
 mod backend;
 mod backend_tls;
@@ -17,6 +18,7 @@ mod document;
 mod gateway;
 mod health;
 mod keys;
+mod limit;
 mod listener;
 mod load;
 mod model;
@@ -34,6 +36,7 @@ mod tls;
 mod units;
 mod value;
 
+pub use admin::admin_socket;
 pub use check::MINIMAL;
 pub use choice::Choice;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};

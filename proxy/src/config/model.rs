@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ftpsgate_policies::limit::Limit;
 use ftpsgate_policies::route::{AllowedHost, Route};
 use ftpsgate_policies::{PathProfile, Policy};
 use ipnet::IpNet;
@@ -34,6 +35,10 @@ pub struct Config {
     pub policy: Arc<Policy>,
     /// Who may do what, as it is written.
     pub rules: Rules,
+    /// Each of a name of its own; listeners and backends that they name exist.
+    pub limits: Vec<Limit>,
+    /// How an operator reaches the gateway.
+    pub admin: Admin,
     /// Where the audit log is written; each to a file of its own.
     pub audit: Vec<Audit>,
 }
@@ -41,14 +46,25 @@ pub struct Config {
 /// Equal are configurations that mean the same.
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let Self { gateway, tls, listeners, backends, routes, rules, audit, policy: _ } = self;
+        let Self { gateway, tls, listeners, backends, routes, rules, policy: _, limits, audit, admin } = self;
         *gateway == other.gateway
             && *tls == other.tls
             && *listeners == other.listeners
             && *backends == other.backends
             && *routes == other.routes
             && *rules == other.rules
+            && *limits == other.limits
             && *audit == other.audit
+            && *admin == other.admin
+    }
+}
+
+impl Config {
+    /// Where the admin socket is.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        let default = || self.gateway.state_dir.join(super::admin::ADMIN_SOCKET);
+        self.admin.socket.clone().unwrap_or_else(default)
     }
 }
 
@@ -66,6 +82,13 @@ pub struct Audit {
 pub enum AuditKind {
     /// JSON lines.
     Json,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where its socket is to be; `None`: in the state directory, if it can be there.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[gateway]`

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use ftpsgate_certs::Pin;
 use ftpsgate_policies::Glob;
+use ftpsgate_policies::limit::{Limit, Scope};
 use ftpsgate_policies::route::{AllowedHost, Route};
 use serde_json::{Map, Value as Json};
 use toml::Value;
@@ -15,6 +16,7 @@ use toml::Value;
 use super::backend_tls::SYSTEM;
 use super::choice::{CheckWord, Choice, DataTls, DataWord, Switch};
 use super::health::password_file_text;
+use super::limit::{Per, format_event_rate};
 use super::model::{
     Advertise, Audit, Backend, BackendCa, BackendData, BackendTls, CertificatePair, Check, CheckKind,
     CheckLogin, Config, Gateway, Listener, Passive, PassivePeer, PassivePorts, Server, TlsProfile,
@@ -124,7 +126,9 @@ fn tables(config: &Config) -> Vec<Table> {
     tables.extend(config.backends.iter().map(|each| backend(each)));
     tables.extend(config.routes.iter().map(route));
     tables.extend(policy::tables(&config.rules));
+    tables.extend(config.limits.iter().map(limit));
     tables.extend(config.audit.iter().map(audit));
+    tables.push(admin(config));
     tables
 }
 
@@ -354,6 +358,42 @@ fn route(route: &Route) -> Table {
     entries.extend(route.rewrite_user.as_deref().map(|user| entry("rewrite_user", user)));
     entries.push(entry("backend", route.backend.as_str()));
     Table { header: "[[route]]".to_owned(), position: Position::Next("route"), entries }
+}
+
+fn limit(limit: &Limit) -> Table {
+    let mut entries = vec![entry("name", limit.name.as_str()), entry("per", Per::from(limit.per).word())];
+    if let Scope::Network { v4_prefix, v6_prefix } = limit.per {
+        entries.push(entry("ipv4_prefix", i64::from(v4_prefix)));
+        entries.push(entry("ipv6_prefix", i64::from(v6_prefix)));
+    }
+    let matchers = &limit.matchers;
+    let users: Vec<Value> = matchers.users.iter().map(|glob| glob.as_str().into()).collect();
+    let lists = [
+        ("users", users.into()),
+        ("from", texts(&matchers.from)),
+        ("listeners", texts(&matchers.listeners)),
+        ("backends", texts(&matchers.backends)),
+    ];
+    let written = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty());
+    entries
+        .extend(lists.into_iter().filter(|(_, value)| written(value)).map(|(key, value)| entry(key, value)));
+    entries.extend(limit.sessions.map(|most| entry("sessions", i64::from(most))));
+    let rates = [("connections", limit.connections), ("commands", limit.commands)];
+    let rates = rates.into_iter().chain([("failed_logins", limit.failed_logins)]);
+    entries.extend(rates.filter_map(|(key, rate)| Some(entry(key, format_event_rate(rate?)))));
+    let bytes = [("upload", limit.upload_rate_bytes), ("download", limit.download_rate_bytes)];
+    entries.extend(bytes.into_iter().filter_map(|(key, rate)| Some(entry(key, format_rate(rate?)))));
+    entries.extend(limit.file_bytes_max.map(|most| entry("file_size", format_size(most))));
+    if limit.failed_logins.is_some() {
+        entries.push(entry("lockout", format_duration(limit.lockout)));
+    }
+    Table { header: "[[limit]]".to_owned(), position: Position::Next("limit"), entries }
+}
+
+fn admin(config: &Config) -> Table {
+    let socket =
+        Entry { key: "socket", value: path(&config.admin_socket()), written: config.admin.socket.is_some() };
+    Table { header: "[admin]".to_owned(), position: Position::One("admin"), entries: vec![socket] }
 }
 
 fn pair(pair: &CertificatePair) -> Value {

@@ -4,6 +4,7 @@ mod checks;
 mod defaults;
 mod diagnostics;
 mod documentation;
+mod limits;
 mod policy;
 mod round_trip;
 mod routes;

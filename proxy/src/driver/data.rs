@@ -20,6 +20,7 @@ use super::transfer::Transfer;
 use crate::data::Leg;
 use crate::data::passive::{DataSocket, Lease, LeaseEnded, NoPort};
 use crate::data::relay::{self, Progress};
+use crate::limits::Bounds;
 use crate::service::Service;
 use crate::tls::SessionTls;
 
@@ -172,7 +173,7 @@ impl DataPlane {
     }
 
     /// Joins the two data connections.
-    pub(super) fn start(&mut self, order: RelayOrder) {
+    pub(super) fn start(&mut self, order: RelayOrder, bounds: Bounds) {
         let (Some(client), Some(backend), Some(target)) =
             (self.client_end.take(), self.backend_end.take(), self.target.clone())
         else {
@@ -183,7 +184,7 @@ impl DataPlane {
             // From the 150 on an end that is not ours to make must not look like one.
             socket.reset_on_drop();
         }
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::bounded(bounds));
         let span = info_span!(
             "transfer",
             verb = order.command.verb().name(),

@@ -50,6 +50,11 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
         }
+        // The limits have recorded it, within their bound.
+        Fact::LockedOut { user, limit, code } => {
+            let user = user.map(|user| user.escape_ascii().to_string());
+            tracing::debug!(user, limit, code, "locked out: the password was not tried");
+        }
         Fact::CommandFinished { verb, code } => {
             tracing::debug!(user, verb = verb.name(), code, "command");
         }
@@ -176,6 +181,7 @@ fn record_close(reason: CloseReason, user: Option<String>) {
         | CloseReason::BackendTimeout
         | CloseReason::NotResynchronised
         | CloseReason::Denied
+        | CloseReason::Limit
         | CloseReason::Draining => None,
     };
     info!(user, reason = reason.name(), event, "session closed");

@@ -218,6 +218,7 @@ impl Transfer {
             }
             relay::RelayEnd::Stalled { .. } => RelayEnd::Stalled,
             relay::RelayEnd::TooSlow { .. } => RelayEnd::TooSlow,
+            relay::RelayEnd::TooLarge => RelayEnd::TooLarge(self.order.direction),
             relay::RelayEnd::Violation { .. } => RelayEnd::Violation,
         };
         let is_source = |direction| self.order.direction == direction && relayed.close_notify_seen;

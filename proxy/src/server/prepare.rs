@@ -168,6 +168,7 @@ impl State {
                 let settings = Service::settings(&config, listener, &backends, tls.as_ref());
                 let service = Service {
                     listener: Arc::clone(listener),
+                    limits: Arc::clone(&self.limits),
                     settings: Arc::new(settings),
                     tls,
                     backend_ports: backends

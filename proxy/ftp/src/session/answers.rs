@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::codec::address::Family;
 use crate::codec::{Arity, CommandError, LineError, Protection, Reply, Verb};
 
-use super::event::{PortError, RelayEnd};
+use super::event::{Direction, PortError, RelayEnd};
 use super::settings::{UpstreamSettings, UpstreamTls};
 
 pub(super) fn line_error(error: LineError) -> Reply {
@@ -149,6 +149,12 @@ pub(super) fn relay_failure(end: RelayEnd) -> Option<Reply> {
         RelayEnd::BackendTlsFailed => (425, "The server's data connection could not be secured."),
         RelayEnd::Stalled => (426, "No data moved for too long; transfer aborted."),
         RelayEnd::TooSlow => (426, "The transfer is slower than the minimum rate; transfer aborted."),
+        RelayEnd::TooLarge(Direction::Upload) => {
+            (552, "The file is larger than you may store; transfer aborted.")
+        }
+        RelayEnd::TooLarge(Direction::Download) => {
+            (426, "The file is larger than you may fetch; transfer aborted.")
+        }
         RelayEnd::Violation => (426, "Unexpected data on the data connection; transfer aborted."),
     };
     Some(Reply::new(code, text))

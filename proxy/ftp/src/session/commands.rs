@@ -370,7 +370,7 @@ impl Session {
         if self.permit(&command, now).is_some() {
             let verb = command.verb();
             let next = if verb == Verb::Site { "SITE CPTO" } else { "RNTO" };
-            self.rename_from = Some(command);
+            self.rename_from = Some(Box::new(command));
             self.answer(verb, Reply::new(350, format!("Ready for {next}.")));
         }
     }
@@ -380,7 +380,7 @@ impl Session {
             .rename_from
             .take()
             .filter(|held| (held.verb() == Verb::Site) == (command.verb() == Verb::Site));
-        let Some(rename_from) = held else {
+        let Some(rename_from) = held.map(|held| *held) else {
             let verb = command.verb();
             let text = if verb == Verb::Site {
                 "SITE CPFR comes before SITE CPTO."
@@ -425,7 +425,7 @@ impl Session {
             return self.answer(Verb::Rest, answers::bad_argument(Verb::Rest));
         };
         // REST 0 is no restart: lftp says it before STOR, and servers refuse that.
-        self.restart = (offset > 0).then_some(command);
+        self.restart = (offset > 0).then(|| Box::new(command));
         self.answer(Verb::Rest, Reply::new(350, format!("Restarting at {offset}.")));
     }
 

@@ -49,6 +49,11 @@ pub enum Action {
     /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
     /// does the NOOP that marks the end of the replies to it.
     AbortUpstream(Command),
+    /// The client gave a password: may it be tried? Answered at once by `handle_login_judged`.
+    JudgeLogin,
+    /// The backend accepted the login: may this user have one more session? Answered at once by
+    /// `handle_user_admitted`.
+    AdmitUser,
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
     LeasePort,
@@ -136,6 +141,8 @@ pub enum RelayEnd {
     Stalled,
     /// Slower than the minimum rate.
     TooSlow,
+    /// The file is larger than this client may move.
+    TooLarge(Direction),
     /// Bytes came from the side that had none to send.
     Violation,
 }
@@ -254,6 +261,15 @@ pub enum Fact {
     LoginFailed {
         /// Who it was said to be.
         user: Option<Vec<u8>>,
+        /// Of the reply.
+        code: u16,
+    },
+    /// A password was not tried: a limit has locked the client or the user out.
+    LockedOut {
+        /// Who it was said to be.
+        user: Option<Vec<u8>>,
+        /// The limit's name.
+        limit: String,
         /// Of the reply.
         code: u16,
     },
@@ -430,6 +446,8 @@ pub enum CloseReason {
     NotResynchronised,
     /// Policy does not allow it, or no longer.
     Denied,
+    /// A limit was exceeded.
+    Limit,
     /// The gateway is stopping.
     Draining,
 }
@@ -452,6 +470,7 @@ impl CloseReason {
             Self::BackendViolation(_) => "backend_violation",
             Self::NotResynchronised => "not_resynchronised",
             Self::Denied => "denied",
+            Self::Limit => "limit",
             Self::Draining => "draining",
         }
     }

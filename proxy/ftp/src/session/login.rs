@@ -14,6 +14,7 @@ use super::{Expecting, Phase, Session};
 
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
+        self.login_asked_at = now.monotonic;
         if self.lacks_tls() {
             return self.refuse(&command, answers::tls_required());
         }
@@ -69,9 +70,7 @@ impl Session {
         match self.phase {
             Phase::ExpectPassword => {
                 if self.permit(&command, now).is_some() {
-                    self.phase = Phase::UpstreamPassword;
-                    self.note_command(&command);
-                    self.send(command, Expecting::Password, now);
+                    self.ask_login(command, now);
                 }
             }
             Phase::ExpectAuth | Phase::ExpectUser if self.lacks_tls() => {
@@ -92,6 +91,7 @@ impl Session {
         match self.phase {
             Phase::ExpectAccount => {
                 if self.permit(&command, now).is_some() {
+                    self.login_asked_at = now.monotonic;
                     self.phase = Phase::UpstreamPassword;
                     self.note_command(&command);
                     self.send(command, Expecting::Password, now);
@@ -122,7 +122,7 @@ impl Session {
                     if reply.code().value() == 332 { Phase::ExpectAccount } else { Phase::ExpectPassword };
                 self.reply(reply);
             }
-            Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply),
+            Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply, now),
         }
     }
 
@@ -135,7 +135,7 @@ impl Session {
                 self.reply(reply);
             }
             Kind::Intermediate => self.violate_upstream(Violation::ImpossibleReply, now),
-            Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply),
+            Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply, now),
         }
     }
 
@@ -149,7 +149,7 @@ impl Session {
             self.note_command(&command);
             return self.send(command, Expecting::Utf8 { login: reply }, now);
         }
-        self.finish_login(reply, now);
+        self.ask_admission(reply);
     }
 
     /// Whatever the backend thinks of UTF8, the login stands.
@@ -158,12 +158,12 @@ impl Session {
             Kind::Preliminary => self.expect_more(Expecting::Utf8 { login }, now),
             Kind::Completion | Kind::Intermediate | Kind::TransientFailure | Kind::PermanentFailure => {
                 self.note_reply(&reply);
-                self.finish_login(login, now);
+                self.ask_admission(login);
             }
         }
     }
 
-    fn finish_login(&mut self, login: Reply, now: Now) {
+    pub(super) fn finish_login(&mut self, login: Reply, now: Now) {
         if let Some(login) = self.find_home(login, now) {
             self.be_ready(login);
         }
@@ -177,7 +177,7 @@ impl Session {
     }
 
     /// Back to where a name is expected: a password would not be for the name that policy last judged.
-    fn forget_user(&mut self) {
+    pub(super) fn forget_user(&mut self) {
         self.subject.user = None;
         self.credentials = None;
         self.phase = Phase::ExpectUser;
@@ -186,16 +186,10 @@ impl Session {
         }
     }
 
-    fn fail_login(&mut self, reply: Reply) {
+    fn fail_login(&mut self, reply: Reply, now: Now) {
         let user = self.subject.user.take();
-        self.forget_user();
-        self.login_failures += 1;
         self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
-        self.reply(reply);
-        if self.login_failures >= self.settings.login_attempts {
-            let reply = answers::closing("Too many failed logins");
-            self.close(CloseReason::LoginAttempts, Some(reply));
-        }
+        self.refuse_login(reply, now);
     }
 
     fn lacks_tls(&self) -> bool {

@@ -31,6 +31,7 @@ mod connect;
 mod event;
 mod fault;
 mod judge;
+mod limits;
 mod login;
 mod paths;
 mod queue;
@@ -107,14 +108,16 @@ pub struct Session {
     /// Bytes that ALLO announced for the next upload.
     announced: Option<u64>,
     /// REST, held until its transfer command.
-    restart: Option<Command>,
+    restart: Option<Box<Command>>,
     /// RNFR or SITE CPFR, held until its second half.
-    rename_from: Option<Command>,
+    rename_from: Option<Box<Command>>,
     /// EPSV ALL was said (RFC 2428 §4).
     epsv_only: bool,
     /// OPTS UTF8 ON was accepted before there was a backend to tell.
     utf8_promised: bool,
     login_failures: u32,
+    /// When the client last gave a name or a password.
+    login_asked_at: Duration,
     /// Times that USER led to another destination than before.
     destinations: u32,
     /// Replies of the backend that announced another, one after the other.
@@ -166,6 +169,7 @@ impl Session {
             epsv_only: false,
             utf8_promised: false,
             login_failures: 0,
+            login_asked_at: now.monotonic,
             destinations: 0,
             preliminaries: 0,
             long_lines: 0,
@@ -243,6 +247,11 @@ impl Session {
     /// Whether bytes of a transfer are moving, or should be.
     pub fn is_transferring(&self) -> bool {
         self.transfer.is_running()
+    }
+
+    /// Who the client is, as policy and limits see it.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// The user name, once one was given over a channel that the listener accepts.
@@ -352,6 +361,7 @@ impl Session {
                 Timer::Reply => self.handle_reply_timeout(now),
                 Timer::Grace => self.handle_grace_over(now),
                 Timer::Review => self.handle_review(now),
+                Timer::Refusal => self.handle_refusal_due(now),
             }
         }
     }
@@ -498,7 +508,11 @@ impl Session {
             self.reply(reply);
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
-        if is_idle && matches!(reason, CloseReason::Quit | CloseReason::ClientGone | CloseReason::IdleTimeout)
+        if is_idle
+            && matches!(
+                reason,
+                CloseReason::Quit | CloseReason::ClientGone | CloseReason::IdleTimeout | CloseReason::Limit
+            )
         {
             // Its own log should show an orderly end too.
             self.actions.push_back(Action::SendUpstream(Command::bare(Verb::Quit)));

@@ -26,6 +26,8 @@ pub struct Settings {
     pub certificate_available: bool,
     /// Failed logins before 421.
     pub login_attempts: u32,
+    /// From USER or PASS to the answer that the login failed, at least.
+    pub failed_login_delay: Duration,
     /// Names of certificates, in lower case: HOST may give them where the client sent no SNI, and names that the
     /// routes ask for.
     pub hosts: Vec<String>,

@@ -54,7 +54,19 @@ pub(super) enum Expecting {
         login: Option<Reply>,
     },
     User,
+    /// The driver's word that this password may be tried; the backend has not heard it.
+    Verdict {
+        password: Command,
+    },
     Password,
+    /// The driver's word that the user may have one more session; the client has not heard this.
+    Admission {
+        login: Reply,
+    },
+    /// Nothing: a login failed, and the client is told when it is time.
+    Refusal {
+        reply: Reply,
+    },
     /// To our OPTS UTF8 ON; then the client gets the reply to its login.
     Utf8 {
         login: Reply,

@@ -17,6 +17,7 @@ mod endings;
 mod features;
 mod hostile;
 mod judged;
+mod limits;
 mod login;
 mod mainframe;
 mod modes;

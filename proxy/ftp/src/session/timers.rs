@@ -17,12 +17,14 @@ pub(super) enum Timer {
     Grace,
     /// What policy allows may have changed with the time, or with the size of an upload.
     Review,
+    /// A login failed; the client may learn it.
+    Refusal,
 }
 
 /// At most one deadline of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    deadlines: [Option<Duration>; 6],
+    deadlines: [Option<Duration>; TIMERS.len()],
 }
 
 impl Timers {
@@ -55,5 +57,5 @@ impl Timers {
     }
 }
 
-const TIMERS: [Timer; 6] =
-    [Timer::Line, Timer::Login, Timer::Idle, Timer::Reply, Timer::Grace, Timer::Review];
+const TIMERS: [Timer; 7] =
+    [Timer::Line, Timer::Login, Timer::Idle, Timer::Reply, Timer::Grace, Timer::Review, Timer::Refusal];

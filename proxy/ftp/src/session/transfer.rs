@@ -264,7 +264,7 @@ impl Session {
             BackendData::Ready => match self.restart.take() {
                 Some(restart) => {
                     setup.waiting = Some(running);
-                    self.send(restart, Expecting::Restart, now);
+                    self.send(*restart, Expecting::Restart, now);
                 }
                 None => {
                     let command = running.spelled.clone();
@@ -628,6 +628,7 @@ fn is_backends_fault(end: RelayEnd) -> bool {
         | RelayEnd::ClientFailed
         | RelayEnd::Stalled
         | RelayEnd::TooSlow
+        | RelayEnd::TooLarge(_)
         | RelayEnd::Violation => false,
     }
 }

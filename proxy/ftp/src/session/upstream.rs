@@ -28,7 +28,12 @@ impl Session {
             self.timers.clear(Timer::Reply);
         }
         match std::mem::replace(&mut self.expecting, Expecting::Nothing) {
-            Expecting::Nothing | Expecting::Connection | Expecting::Tls => {
+            Expecting::Nothing
+            | Expecting::Connection
+            | Expecting::Tls
+            | Expecting::Verdict { .. }
+            | Expecting::Admission { .. }
+            | Expecting::Refusal { .. } => {
                 return self.violate_upstream(Violation::UnsolicitedReply, now);
             }
             Expecting::Greeting => self.handle_greeting(&reply, now),
@@ -113,6 +118,11 @@ impl Session {
     fn lose_upstream(&mut self, fault: UpstreamFault, reason: CloseReason, reply: Reply, now: Now) {
         if self.is_connecting() {
             return self.fail_connection(fault, now);
+        }
+        if matches!(self.expecting, Expecting::Refusal { .. }) {
+            // It has said all that it was asked; another USER is another connection.
+            self.upstream = None;
+            return;
         }
         self.fail_transfer(now);
         self.close(reason, Some(reply));

@@ -133,6 +133,7 @@ impl World {
             require_tls,
             certificate_available: true,
             login_attempts: 3,
+            failed_login_delay: Duration::from_secs(1),
             hosts: vec!["ftp.example.com".into()],
             policy: Arc::new(if servers.has_paths { path_rules() } else { Policy::allow_all() }),
             clock: LocalClock::none(),
@@ -384,6 +385,8 @@ impl World {
                 assert!(self.expected.has_begun(), "the client is dialled before it is told");
                 self.driver.start(order.direction);
             }
+            Action::JudgeLogin => self.session.handle_login_judged(None, self.now()),
+            Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
             Action::FinishDownload => self.driver.finish(),
             Action::Close => {
                 self.is_closed = true;
@@ -469,6 +472,7 @@ impl World {
             | Fact::Routed(_)
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
+            | Fact::LockedOut { .. }
             | Fact::LoginFailed { .. }
             | Fact::CommandFinished { .. }
             | Fact::Denied { .. }

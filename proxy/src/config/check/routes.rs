@@ -4,7 +4,7 @@ use ftpsgate_policies::Glob;
 use ftpsgate_policies::route::Route;
 use ipnet::IpNet;
 
-use super::super::document::{Basis, Document};
+use super::super::document::{Basis, Document, Located};
 use super::super::listener::ListenerDraft;
 use super::super::model::{ClientCertificates, Mode};
 use super::super::route::RouteDraft;
@@ -14,9 +14,9 @@ use super::{Drafts, resolve_backend};
 
 /// Resolves the names in routes, and checks routes and listeners against each other.
 pub(super) fn resolve(document: &Document, drafts: &mut Drafts) {
-    let Drafts { profiles, listeners, backends, routes, policy: _, audit: _ } = drafts;
+    let Drafts { profiles, listeners, backends, routes, .. } = drafts;
     for draft in routes.iter_mut() {
-        listeners_exist(document, draft, listeners);
+        listeners_exist(document, &draft.listeners, listeners);
         match resolve_backend(document, &draft.backend, backends) {
             Some(name) => draft.route.backend = name,
             None => {
@@ -54,12 +54,12 @@ pub(super) fn resolve(document: &Document, drafts: &mut Drafts) {
     }
 }
 
-fn listeners_exist(document: &Document, draft: &RouteDraft, listeners: &[ListenerDraft]) {
+pub(super) fn listeners_exist(document: &Document, wanted: &[Located<String>], listeners: &[ListenerDraft]) {
     if listeners.is_empty() || listeners.iter().any(|listener| !listener.name.is_sound()) {
         return;
     }
     let names = || listeners.iter().map(|listener| listener.name.value.as_str());
-    for wanted in draft.listeners.iter().filter(|wanted| names().all(|name| name != wanted.value)) {
+    for wanted in wanted.iter().filter(|wanted| names().all(|name| name != wanted.value)) {
         document.error(
             Basis::Whole,
             &wanted.span,

@@ -2,7 +2,7 @@
 
 use super::super::schema::Default::{Absent, Depends};
 use super::super::schema::{Kind, Section};
-use super::{NETWORK, key};
+use super::{NETWORK, PATTERN, key};
 
 /// `[[route]]`
 pub(in super::super) static ROUTE: Section = Section {
@@ -41,5 +41,3 @@ pub(in super::super) static ROUTE: Section = Section {
         key("backend", Kind::Text, Depends("the only backend there is"), "Where these sessions go."),
     ],
 };
-
-const PATTERN: Kind = Kind::Syntax("a pattern such as \"acme-*\"", r"^.+$");

@@ -63,7 +63,7 @@ fn tables(file: &Table<'_>) -> Tables {
 }
 
 /// How explanations call a place.
-fn origin(source: &Source, span: &Span) -> Origin {
+pub(super) fn origin(source: &Source, span: &Span) -> Origin {
     Origin {
         file: source.origin().into(),
         line: u32::try_from(source.line_of(span.start).0).unwrap_or(u32::MAX),

@@ -14,10 +14,13 @@ fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes, rules, audit, policy: _ } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, rules, policy: _, limits, audit, admin } =
+        loaded.config;
+    assert_eq!(admin, Admin { socket: None });
     assert_eq!((routes, audit), (Vec::new(), Vec::new()));
     assert_eq!((rules.default, rules.mode), (Action::Allow, rule::Mode::Enforce));
     assert!(rules.rules.is_empty() && rules.groups.is_empty() && rules.tests.is_empty());
+    assert_eq!(limits, []);
 
     let Gateway { name, state_dir, drain_timeout, banner } = gateway;
     assert_eq!((name.as_str(), banner.as_str()), ("gw1", "ftpsgate ready"));
@@ -262,6 +265,10 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
                 "[[listener]]" => (MINIMAL.replacen("\n\n", &format!("\n{line}\n"), 1), 4),
                 "[[backend]]" => (format!("{MINIMAL}{line}"), 8),
                 "[[audit]]" => (format!("{MINIMAL}[[audit]]\n{line}"), 9),
+                "[admin]" => (format!("{MINIMAL}[admin]\n{line}"), 9),
+                "[[limit]]" => {
+                    (format!("{MINIMAL}[[limit]]\nname = 'l'\nper = 'user'\nsessions = 1\n{line}"), 12)
+                }
                 other => panic!("no file for keys of {other}"),
             };
             let diagnostics = read(&text).expect_err(key.name);
@@ -277,15 +284,12 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
 
 #[test]
 fn later_sections_are_refused_once_each() {
-    let text = format!(
-        "{MINIMAL}[[audit]]\nchain = true\n[[audit]]\npath = 'b'\non_failure = 'open'\n[admin]\nsocket = 'x'\n"
-    );
+    let text = format!("{MINIMAL}[[audit]]\nchain = true\n[[audit]]\npath = 'b'\non_failure = 'open'\n");
     assert_eq!(
         wrong(&text),
         [
             "9:1: `chain` is not available in this version",
-            "12:1: `on_failure` is not available in this version",
-            "13:2: `admin` is not available in this version"
+            "12:1: `on_failure` is not available in this version"
         ]
     );
 }

@@ -139,6 +139,26 @@ const EVERY_KEY: &str = r#"
     [[rule]]
     name = "the rest"
     action = "allow"
+    [[limit]]
+    name = "per network"
+    per = "network"
+    ipv4_prefix = 23
+    ipv6_prefix = 47
+    users = ["acme-*"]
+    from = ["203.0.113.0/24"]
+    listeners = ["a", "b"]
+    backends = ["two"]
+    sessions = 7
+    commands = "50/s"
+    failed_logins = "5/10min"
+    lockout = "2h"
+    upload = "20MB/s"
+    download = "3KiB/s"
+    file_size = "2GiB"
+    [[limit]]
+    name = "per address"
+    per = "address"
+    connections = "60/min"
     [[test]]
     user = "partner-7"
     from = "::ffff:198.51.100.9"
@@ -164,10 +184,17 @@ const EVERY_KEY: &str = r#"
     path = "audit \"log\".jsonl"
     [[audit]]
     path = "/var/log/other.jsonl"
+    [admin]
+    socket = "/run/ftpsgate/admin.sock"
 "#;
 
 fn again(config: &Config) -> Config {
-    right(&to_toml(config)).config
+    let mut again = right(&to_toml(config)).config;
+    // They stand elsewhere now.
+    for (limit, before) in again.limits.iter_mut().zip(&config.limits) {
+        limit.origin.clone_from(&before.origin);
+    }
+    again
 }
 
 #[test]

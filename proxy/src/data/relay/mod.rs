@@ -13,9 +13,11 @@
 //! RFC 959 §5 (data connections), RFC 4217 §12 (closure).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{LegError, Side};
+use crate::limits::Bounds;
 
 mod buffers;
 mod download;
@@ -44,9 +46,20 @@ pub struct Limits {
 pub struct Progress {
     bytes: AtomicU64,
     source_ended: AtomicBool,
+    /// Until the relay takes them.
+    bounds: Mutex<Bounds>,
 }
 
 impl Progress {
+    /// Of a transfer that has bounds.
+    pub fn bounded(bounds: Bounds) -> Self {
+        Self { bounds: Mutex::new(bounds), ..Self::default() }
+    }
+
+    pub(super) fn take_bounds(&self) -> Bounds {
+        std::mem::take(&mut *self.bounds.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Payload that the sink's socket took.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -112,6 +125,8 @@ pub enum RelayEnd {
         /// Who was waited for when the minute was over.
         side: Side,
     },
+    /// The file is larger than [`Bounds`] allow.
+    TooLarge,
     /// Payload came from the direction that has none.
     Violation {
         /// Who sent it.
@@ -129,6 +144,7 @@ impl RelayEnd {
             | Self::SinkFailed { .. }
             | Self::Stalled { .. }
             | Self::TooSlow { .. }
+            | Self::TooLarge
             | Self::Violation { .. } => false,
         }
     }

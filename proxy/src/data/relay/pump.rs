@@ -4,11 +4,13 @@
 //! watch. All I/O is polled, which spends tokio's cooperative budget: a transfer that never has to wait still yields
 //! to its neighbours every few megabytes.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use ftpsgate_policies::limit::bandwidth::Grant;
+use tokio::time::{Instant, sleep};
 
 use super::buffers::{Buffer, Size};
 use super::splice::Pipe;
@@ -16,6 +18,7 @@ use super::watch::{Lapse, Watch};
 use super::{Limits, Progress, RelayEnd};
 use crate::data::Side;
 use crate::data::leg::{Absorbed, Filled, Leg, StreamEnd};
+use crate::limits::Bounds;
 
 /// What the end of the sink's own stream means while bytes are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub(super) struct Pump<'legs> {
     /// Payload that was delivered is counted here.
     pub(super) progress: &'legs Progress,
     stall_timeout: Duration,
+    bounds: Bounds,
     /// Whether the sink has closed at least its sending half.
     departed: bool,
 }
@@ -60,6 +64,7 @@ impl<'legs> Pump<'legs> {
             watch: Watch::new(limits),
             progress,
             stall_timeout: limits.stall_timeout,
+            bounds: progress.take_bounds(),
             departed: false,
         }
     }
@@ -88,8 +93,8 @@ impl<'legs> Pump<'legs> {
             match filled.await {
                 None => {}
                 Some(Ok(Filled::Bytes(bytes))) => {
-                    size = self.deliver(&buffer[..bytes]).await?;
-                    self.progress.add(bytes as u64);
+                    self.check_size(bytes)?;
+                    size = self.deliver_in_time(&buffer[..bytes]).await?;
                 }
                 Some(Ok(Filled::End(end))) => return Ok(end),
                 Some(Err(error)) if error.is_reset() => {
@@ -128,6 +133,52 @@ impl<'legs> Pump<'legs> {
             self.poll_watch(context, self.sink_side).map(Err)
         })
         .await
+    }
+
+    /// Whether so many bytes more are still within the size that the file may have.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), RelayEnd> {
+        match self.bounds.file_bytes_max {
+            Some(most) if self.progress.bytes() + bytes as u64 > most => Err(RelayEnd::TooLarge),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How many of these bytes may be written now; waits until it is at least one. All of them where no limit holds.
+    pub(super) async fn allowance(&mut self, bytes: usize) -> Result<usize, RelayEnd> {
+        loop {
+            let wait = match self.bounds.throttle.as_mut().map(|throttle| throttle.request(bytes as u64)) {
+                None => return Ok(bytes),
+                Some(Grant::Bytes(granted)) => {
+                    return Ok(usize::try_from(granted).unwrap_or(bytes).min(bytes));
+                }
+                Some(Grant::Wait(wait)) => wait,
+            };
+            let mut timer = pin!(sleep(wait));
+            poll_fn(|context| match self.poll_sink(context) {
+                Poll::Ready(end) => Poll::Ready(Err(end)),
+                Poll::Pending => timer.as_mut().poll(context).map(Ok),
+            })
+            .await?;
+            self.watch.excuse();
+        }
+    }
+
+    /// Delivers `payload` as fast as limits and the sink allow.
+    async fn deliver_in_time(&mut self, payload: &[u8]) -> Result<Size, RelayEnd> {
+        let mut size = Size::Large;
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let allowed = self.allowance(rest.len()).await?;
+            let (now, later) = rest.split_at(allowed);
+            size = self.deliver(now).await?;
+            self.progress.add(now.len() as u64);
+            rest = later;
+            if !rest.is_empty() {
+                // It waits with what it holds: that should not be much.
+                size = Size::Small;
+            }
+        }
+        Ok(size)
     }
 
     /// Writes `payload` to the sink, all of it. Answers how large the next chunk should be.

@@ -32,7 +32,10 @@ impl Pipe {
             pump.source_ready().await?;
             match self.fill(pump) {
                 Ok(0) => return Ok(StreamEnd::Clean),
-                Ok(bytes) => self.drain(pump, bytes).await?,
+                Ok(bytes) => {
+                    pump.check_size(bytes)?;
+                    self.drain(pump, bytes).await?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     let (side, error) = (pump.source_side, LegError::from(error));
@@ -53,14 +56,19 @@ impl Pipe {
     }
 
     async fn drain(&self, pump: &mut Pump<'_>, mut bytes: usize) -> Result<(), RelayEnd> {
+        let mut allowed = 0;
         while bytes > 0 {
+            if allowed == 0 {
+                allowed = pump.allowance(bytes).await?;
+            }
             pump.sink_ready().await?;
             let sink = pump.sink.tcp();
             let moved = sink
-                .try_io(Interest::WRITABLE, || Ok(splice(&self.reader, None, sink, None, bytes, flags())?));
+                .try_io(Interest::WRITABLE, || Ok(splice(&self.reader, None, sink, None, allowed, flags())?));
             match moved {
                 Ok(moved) => {
                     bytes -= moved;
+                    allowed -= moved;
                     pump.progress.add(moved as u64);
                     pump.watch.moved += moved as u64;
                 }

@@ -48,6 +48,15 @@ impl Watch {
         }
     }
 
+    /// It was us who let nothing move: neither side is to blame for the time until now.
+    pub(super) fn excuse(&mut self) {
+        let now = Instant::now();
+        self.still_since = now;
+        if let Some(rate) = &mut self.rate {
+            **rate = RateWindow::new(now);
+        }
+    }
+
     /// Ready when the rate is too low, or nothing has moved for `patience`.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, patience: Duration) -> Poll<Lapse> {
         while self.timer.as_mut().poll(context).is_ready() {

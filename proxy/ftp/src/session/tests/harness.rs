@@ -29,6 +29,9 @@ use crate::session::{
 /// One session, its clock, and what it has asked for and nobody has looked at.
 pub(super) struct Wire {
     pub(super) session: Session,
+    /// What limits say.
+    pub(super) locked_by: Option<String>,
+    pub(super) is_full: bool,
     clock: Duration,
     asked: VecDeque<String>,
     facts: VecDeque<String>,
@@ -52,6 +55,7 @@ impl Scene {
                 require_tls: RequireTls::Data,
                 certificate_available: true,
                 login_attempts: 3,
+                failed_login_delay: Duration::ZERO,
                 hosts: vec!["ftp.example.com".into(), "*.example.net".into()],
                 policy: Arc::new(Policy::allow_all()),
                 clock: LocalClock::none(),
@@ -141,8 +145,14 @@ impl Scene {
         let client = Client { address: self.address, features: Arc::new(self.features) };
         let now = Now { monotonic: Duration::ZERO, wall: SystemTime::UNIX_EPOCH };
         let session = Session::new(Arc::new(self.settings), client, now);
-        let mut wire =
-            Wire { session, clock: Duration::ZERO, asked: VecDeque::new(), facts: VecDeque::new() };
+        let mut wire = Wire {
+            session,
+            locked_by: None,
+            is_full: false,
+            clock: Duration::ZERO,
+            asked: VecDeque::new(),
+            facts: VecDeque::new(),
+        };
         wire.collect();
         wire
     }
@@ -248,6 +258,7 @@ impl Wire {
         }
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["C", "closed"] => session.handle_downstream_closed(now),
+            ["C", "limited"] => session.handle_limit_exceeded(now),
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
@@ -333,6 +344,14 @@ impl Wire {
         while let Some(action) = self.session.poll_action() {
             assert!(self.asked.back().is_none_or(|last| last != "* close"), "after the close: {action:?}");
             assert!(!shows_secret(&action), "a secret in {action:?}");
+            if matches!(action, Action::JudgeLogin) {
+                self.session.handle_login_judged(self.locked_by.clone(), self.now());
+                continue;
+            }
+            if matches!(action, Action::AdmitUser) {
+                self.session.handle_user_admitted(!self.is_full, self.now());
+                continue;
+            }
             if let Action::ConnectUpstream(destination) = &action {
                 self.facts.push_back(describe_destination(destination));
             }
@@ -451,6 +470,7 @@ fn describe_action(action: &Action) -> String {
         Action::CancelRelay => "* cancel".into(),
         Action::FinishDownload => "* finish download".into(),
         Action::ResetDownload => "* reset download".into(),
+        Action::JudgeLogin | Action::AdmitUser => unreachable!("answered where they are collected"),
         Action::Close => "* close".into(),
     }
 }
@@ -485,6 +505,10 @@ fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
         Fact::LoggedIn => "logged in".into(),
+        Fact::LockedOut { user, limit, code } => {
+            let user = user.as_deref().unwrap_or_default().escape_ascii();
+            format!("locked out {user} by {limit} {code}")
+        }
         Fact::LoginFailed { user, code } => {
             let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
             format!("login failed {user} {code}")
@@ -585,6 +609,7 @@ fn relay_end(word: &str) -> RelayEnd {
         "backend-tls-failed" => RelayEnd::BackendTlsFailed,
         "stalled" => RelayEnd::Stalled,
         "too-slow" => RelayEnd::TooSlow,
+        "too-large" => RelayEnd::TooLarge(Direction::Upload),
         "violation" => RelayEnd::Violation,
         _ => panic!("no end of a relay: {word}"),
     }

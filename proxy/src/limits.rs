@@ -1,0 +1,313 @@
+//! Limits that hold for the whole process: one state, bounded, that outlives reloads.
+//!
+//! What is counted, and how, is `ftpsgate_policies::limit`; here it meets sessions. Each has a [`Ticket`], which is
+//! asked at the points where a limit may hold and gives everything back when it is dropped. Nothing waits here: a lock
+//! is held for the time of a look-up, never over an await.
+//!
+//! A transfer asks its `Throttle` for the bytes that it may move, and the relay waits.
+//!
+//! Every refusal is recorded with the target `audit`, but no flood of refusals becomes a flood of records (`report`).
+
+mod report;
+mod throttle;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ftpsgate_policies::Subject;
+use ftpsgate_policies::limit::{
+    Activity, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout, Party,
+};
+use tokio::time::Instant;
+use tracing::warn;
+
+use report::Reports;
+use throttle::Rates;
+
+pub use throttle::{Bounds, Throttle};
+
+/// What all sessions of the process share.
+#[derive(Debug)]
+pub struct SharedLimits {
+    /// What [`Limits`]' time counts from.
+    epoch: Instant,
+    next_session: AtomicU64,
+    /// Whether anything may be locked or counted by command: else nobody takes the lock for one.
+    judges_logins: AtomicBool,
+    counts_commands: AtomicBool,
+    state: Mutex<State>,
+    reports: Reports,
+    rates: Rates,
+    bounds_files: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    /// Sessions that are open, by the number of their ticket.
+    members: HashMap<u64, Member>,
+}
+
+/// One session, as limits know it: the user only once the login stands, or one client could use up what another may.
+#[derive(Debug)]
+struct Member {
+    subject: Subject,
+    hold: Hold,
+}
+
+/// One session's part in the limits; dropping it gives everything back.
+#[derive(Debug)]
+pub struct Ticket {
+    limits: Arc<SharedLimits>,
+    number: u64,
+}
+
+/// Why a client is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too many connections in a time.
+    Connections,
+    /// Too many sessions at once.
+    Sessions,
+}
+
+/// What `status` shows.
+#[derive(Debug)]
+pub struct Overview {
+    /// Sessions that are open.
+    pub sessions: usize,
+    /// Each with the time that it still lasts.
+    pub lockouts: Vec<(Lockout, Duration)>,
+    /// The fullest first.
+    pub fullest: Vec<Fill>,
+}
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        let limits = Limits::new(Vec::new(), Vec::new()).expect("no limits are no wrong limits");
+        Self {
+            epoch: Instant::now(),
+            next_session: AtomicU64::new(0),
+            judges_logins: AtomicBool::new(false),
+            counts_commands: AtomicBool::new(false),
+            state: Mutex::new(State { limits, members: HashMap::new() }),
+            reports: Reports::default(),
+            rates: Rates::default(),
+            bounds_files: AtomicBool::new(false),
+        }
+    }
+}
+
+impl SharedLimits {
+    /// Puts other limits in place. Those that did not change keep what they counted, lockouts last, and sessions that
+    /// are open count under the new ones; none is ended for it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them; then nothing changes.
+    pub fn reload(&self, limits: Vec<Limit>) -> Result<(), Vec<LimitError>> {
+        let judges_logins = limits.iter().any(|limit| limit.failed_logins.is_some());
+        let counts_commands = limits.iter().any(|limit| limit.commands.is_some());
+        let has_rates = limits
+            .iter()
+            .any(|limit| limit.upload_rate_bytes.is_some() || limit.download_rate_bytes.is_some());
+        let bounds_files = limits.iter().any(|limit| limit.file_bytes_max.is_some());
+        let now = self.now();
+        let State { limits: counted, members } = &mut *self.state();
+        counted.reload(limits, Vec::new())?;
+        self.bounds_files.store(bounds_files, Ordering::Relaxed);
+        self.rates.changed(has_rates);
+        for (&session, Member { subject, hold }) in members {
+            counted.renew(hold, Party { subject, session });
+        }
+        let has_lockouts = counted.lockouts(now).next().is_some();
+        self.judges_logins.store(judges_logins || has_lockouts, Ordering::Relaxed);
+        self.counts_commands.store(counts_commands, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A client has connected: may it have a session?
+    ///
+    /// # Errors
+    ///
+    /// Which kind of limit is exceeded; it was recorded.
+    pub fn admit(self: &Arc<Self>, listener: &str, address: IpAddr) -> Result<Ticket, Refusal> {
+        let number = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let subject = Subject {
+            address: address.to_canonical(),
+            user: None,
+            listener: listener.to_owned(),
+            backend: String::new(),
+            tls: None,
+            certificate: None,
+        };
+        let now = self.now();
+        let State { limits, members } = &mut *self.state();
+        let party = Party { subject: &subject, session: number };
+        let held = limits.hold(Activity::Session, party).and_then(|hold| {
+            match limits.count(Event::Connection, party, now) {
+                Ok(()) => Ok(hold),
+                Err(exceeded) => {
+                    limits.release(hold);
+                    Err(exceeded)
+                }
+            }
+        });
+        match held {
+            Ok(hold) => {
+                members.insert(number, Member { subject, hold });
+                Ok(Ticket { limits: Arc::clone(self), number })
+            }
+            Err(exceeded) => {
+                self.reports.refused(&exceeded, &subject, now);
+                Err(match exceeded.what {
+                    Exhausted::Event(..) => Refusal::Connections,
+                    Exhausted::Activity(_) => Refusal::Sessions,
+                })
+            }
+        }
+    }
+
+    /// What an operator asks for: at most so many of the fullest buckets, and of the lockouts.
+    pub fn overview(&self, most: usize) -> Overview {
+        let now = self.now();
+        let State { limits, members } = &*self.state();
+        let lockouts = limits.lockouts(now).take(most);
+        let lockouts = lockouts.map(|lockout| (lockout.clone(), lockout.until.saturating_sub(now)));
+        Overview { sessions: members.len(), lockouts: lockouts.collect(), fullest: limits.fullest(most, now) }
+    }
+
+    /// Ends the lockouts of an address and of the networks that hold it. How many there were.
+    pub fn unlock_address(&self, address: IpAddr) -> usize {
+        let now = self.now();
+        self.state().limits.unlock_address(address, now)
+    }
+
+    /// Ends the lockouts of a user. How many there were.
+    pub fn unlock_user(&self, user: &[u8]) -> usize {
+        let now = self.now();
+        self.state().limits.unlock_user(user, now)
+    }
+
+    /// Records how many refusals were not recorded singly; to be called now and then.
+    pub fn summarise(&self) {
+        self.reports.summarise(self.now());
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// What a panic left behind is sound: nothing here is changed in two steps.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The client gave a command. Whether it may.
+    pub fn allows_command(&self) -> bool {
+        let shared = &self.limits;
+        if !shared.counts_commands.load(Ordering::Relaxed) {
+            return true;
+        }
+        let now = shared.now();
+        let State { limits, members } = &mut *shared.state();
+        let Some(Member { subject, .. }) = members.get(&self.number) else { return true };
+        let counted = limits.count(Event::Command, Party { subject, session: self.number }, now);
+        counted.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+    }
+
+    /// The name of the limit by which this client or user is locked out.
+    pub fn locked_by(&self, subject: &Subject) -> Option<String> {
+        let shared = &self.limits;
+        if !shared.judges_logins.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = shared.now();
+        let state = shared.state();
+        let lockout = state.limits.locked(Party { subject, session: self.number }, now)?;
+        shared.reports.locked(lockout, subject, now);
+        Some(lockout.limit.name().to_owned())
+    }
+
+    /// The login failed.
+    pub fn login_failed(&self, subject: &Subject) {
+        let shared = &self.limits;
+        if !shared.judges_logins.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = shared.now();
+        let begun = shared.state().limits.login_failed(Party { subject, session: self.number }, now);
+        for lockout in begun {
+            warn!(
+                target: "audit",
+                limit = lockout.limit.name(),
+                origin = %lockout.limit.origin(),
+                key = %lockout.key,
+                seconds = lockout.until.saturating_sub(now).as_secs(),
+                "locked out"
+            );
+        }
+    }
+
+    /// The backend accepted the login: from now on the user counts. Whether it may have one more session.
+    pub fn admits_user(&self, subject: &Subject) -> bool {
+        let shared = &self.limits;
+        let now = shared.now();
+        let State { limits, members } = &mut *shared.state();
+        let Some(member) = members.get_mut(&self.number) else { return true };
+        let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
+        member.subject = subject.clone();
+        extended.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+    }
+}
+
+impl Ticket {
+    /// What a transfer that begins now may not exceed; `is_file`: it is no listing.
+    pub fn bounds(&self, direction: Direction, is_file: bool) -> Bounds {
+        let shared = &self.limits;
+        let throttle = Some(Throttle::new(Arc::clone(shared), self.number, direction));
+        if !is_file || !shared.bounds_files.load(Ordering::Relaxed) {
+            return Bounds { throttle, file_bytes_max: None };
+        }
+        let State { limits, members } = &*shared.state();
+        let party =
+            members.get(&self.number).map(|member| Party { subject: &member.subject, session: self.number });
+        let most = party.and_then(|party| limits.file_bytes_max(party));
+        Bounds { throttle, file_bytes_max: most.map(|(bytes, _)| bytes) }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let State { limits, members } = &mut *self.limits.state();
+        if let Some(member) = members.remove(&self.number) {
+            limits.release(member.hold);
+        }
+    }
+}
+
+/// What of a limit is exceeded, as its key says it.
+fn exhausted_key(exceeded: &Exceeded) -> &'static str {
+    match exceeded.what {
+        Exhausted::Event(event, _) => event_key(event),
+        Exhausted::Activity(Activity::Session) => "sessions",
+        Exhausted::Activity(Activity::Transfer) => "transfers",
+    }
+}
+
+/// An event, as the key of its limit says it.
+pub(crate) fn event_key(event: Event) -> &'static str {
+    match event {
+        Event::Connection => "connections",
+        Event::Login => "logins",
+        Event::Command => "commands",
+    }
+}
+
+#[cfg(test)]
+mod tests;
