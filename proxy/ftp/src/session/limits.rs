@@ -35,7 +35,9 @@ impl Session {
             }
             Some(limit) => {
                 let reply = Reply::new(530, "Login incorrect.");
+                self.note_limit(limit.clone());
                 let user = self.subject.user.take();
+                self.note_failed_login(user.as_ref());
                 self.facts.push_back(Fact::LockedOut { user, limit, code: reply.code().value() });
                 self.refuse_login(reply, now);
             }
@@ -49,24 +51,29 @@ impl Session {
         self.actions.push_back(Action::AdmitUser);
     }
 
-    /// The answer to [`Action::AdmitUser`].
-    pub fn handle_user_admitted(&mut self, is_admitted: bool, now: Now) {
+    /// The answer to [`Action::AdmitUser`]: the name of the limit that is exceeded, if one is.
+    pub fn handle_user_admitted(&mut self, refused_by: Option<String>, now: Now) {
         let expecting = std::mem::replace(&mut self.expecting, Expecting::Nothing);
         let Expecting::Admission { login } = expecting else {
             self.expecting = expecting;
             return;
         };
-        if is_admitted {
-            self.finish_login(login, now);
-            self.advance(now);
-        } else {
-            self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
+        match refused_by {
+            None => {
+                self.finish_login(login, now);
+                self.advance(now);
+            }
+            Some(limit) => {
+                self.note_limit(limit);
+                self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
+            }
         }
     }
 
-    /// The client has given more commands than it may.
-    pub fn handle_limit_exceeded(&mut self, now: Now) {
+    /// The client has given more commands than this limit allows.
+    pub fn handle_limit_exceeded(&mut self, limit: String, now: Now) {
         if !self.is_closed() {
+            self.facts.push_back(Fact::LimitExceeded { limit });
             self.fail_transfer(now);
             self.close(CloseReason::Limit, Some(answers::closing("Too many commands")));
         }
@@ -95,7 +102,7 @@ impl Session {
     fn give_refusal(&mut self, reply: Reply) {
         self.forget_user();
         self.login_failures += 1;
-        self.reply(reply);
+        self.conclude(reply);
         if self.login_failures >= self.settings.login_attempts {
             let reply = answers::closing("Too many failed logins");
             self.close(CloseReason::LoginAttempts, Some(reply));

@@ -35,6 +35,8 @@ mod limits;
 mod login;
 mod paths;
 mod queue;
+mod reckoning;
+mod record;
 mod renewal;
 mod review;
 mod route;
@@ -53,7 +55,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Policy, Subject};
+use ftpsgate_policies::{CanonicalPath, Policy, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
@@ -72,6 +74,7 @@ pub use commands::own_refusal;
 pub use event::*;
 pub use fault::UpstreamFault;
 pub use judge::needs_paths;
+pub use record::*;
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.
@@ -102,6 +105,10 @@ pub struct Session {
     transfer: Transfer,
     /// Where everybody is, if paths count.
     view: Option<Box<View>>,
+    /// Where the client is, for records, where nothing else counts.
+    directory: Option<Box<CanonicalPath>>,
+    /// The command under way, for the records.
+    open: Option<Box<CommandRecord>>,
     /// A command under way to be sent.
     errand: Option<Box<Errand>>,
     representation: Representation,
@@ -161,6 +168,8 @@ impl Session {
             host: None,
             transfer: Transfer::Idle,
             view: None,
+            directory: None,
+            open: None,
             errand: None,
             representation: Representation::default(),
             announced: None,
@@ -181,9 +190,12 @@ impl Session {
             facts: VecDeque::new(),
             settings,
         };
-        if let Err(denial) = session.judge_connection(now) {
-            session.refuse_connection(denial);
-            return session;
+        match session.judge_connection(now) {
+            Ok(permit) => session.facts.push_back(Fact::Connected(Decision::permitted(&permit))),
+            Err(denial) => {
+                session.refuse_connection(denial);
+                return session;
+            }
         }
         session.timers.set(Timer::Login, now.monotonic + session.settings.login_timeout);
         session.begin_review(now);
@@ -273,7 +285,7 @@ impl Session {
             Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
                 return self.violate(Violation::ProxyHeader, None);
             }
-            Err(error) => Entry::Refused(answers::command_error(error)),
+            Err(error) => Entry::Refused(error.verb(), answers::command_error(error)),
         };
         self.queue.push(entry);
         self.advance(now);
@@ -301,7 +313,7 @@ impl Session {
             self.fail_transfer(now);
             return self.violate(Violation::LongLines, Some(reply));
         }
-        self.queue.push(Entry::Refused(reply));
+        self.queue.push(Entry::Refused(None, reply));
         self.advance(now);
     }
 
@@ -407,8 +419,14 @@ impl Session {
             match self.queue.pop() {
                 None if self.ended => return self.close(CloseReason::ClientGone, None),
                 None => return self.rest(now),
-                Some(Entry::Refused(reply)) => self.reply(reply),
-                Some(Entry::Command(command)) => self.run(command, now),
+                Some(Entry::Refused(verb, reply)) => {
+                    self.open_record_of_line(verb);
+                    self.conclude(reply);
+                }
+                Some(Entry::Command(command)) => {
+                    self.open_record(&command);
+                    self.run(command, now);
+                }
             }
         }
     }
@@ -419,15 +437,17 @@ impl Session {
             // Before the 150 the client would take the answer for the transfer's.
             return false;
         }
-        let (verb, code) = match self.queue.peek() {
-            Some(command) if command.verb() == Verb::Noop => (Verb::Noop, 200),
-            Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => {
-                (Verb::Stat, 213)
-            }
+        let code = match self.queue.peek() {
+            Some(command) if command.verb() == Verb::Noop => 200,
+            Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => 213,
             Some(_) | None => return false,
         };
-        self.queue.pop();
-        self.answer(verb, Reply::new(code, "Transfer in progress."));
+        if let Some(Entry::Command(command)) = self.queue.pop() {
+            let transfer = self.open.take();
+            self.open_record(&command);
+            self.conclude(Reply::new(code, "Transfer in progress."));
+            self.open = transfer;
+        }
         true
     }
 
@@ -487,10 +507,10 @@ impl Session {
         self.actions.push_back(Action::Reply(reply));
     }
 
-    /// Answers a command, for the records too.
+    /// Gives the command under way its last reply.
     fn answer(&mut self, verb: Verb, reply: Reply) {
-        self.facts.push_back(Fact::CommandFinished { verb, code: reply.code().value() });
-        self.reply(reply);
+        debug_assert!(self.open.as_ref().is_some_and(|open| open.verb == Some(verb)), "{verb:?}");
+        self.conclude(reply);
     }
 
     /// The client broke a rule that nobody can go on after. No transfer runs any more.
@@ -504,8 +524,9 @@ impl Session {
             return;
         }
         // In the middle of a handshake nothing can be said, least of all in clear.
-        if let Some(reply) = reply.filter(|_| self.phase != Phase::Handshake) {
-            self.reply(reply);
+        match reply.filter(|_| self.phase != Phase::Handshake) {
+            Some(reply) => self.conclude(reply),
+            None => self.close_record(None),
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
         if is_idle
@@ -520,6 +541,7 @@ impl Session {
         self.phase = Phase::Closed;
         self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
+        self.directory = None;
         self.errand = None;
         self.renewal = None;
         self.credentials = None;

@@ -13,6 +13,7 @@ use crate::codec::{Reply, Verb};
 use super::answers;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
 use super::judge::Refusal;
+use super::record::{Decision, accesses};
 use super::settings::Mode;
 use super::timers::Timer;
 use super::transfer::Running;
@@ -62,8 +63,9 @@ impl Session {
         match self.judge_running(running, Some(running.bytes), now) {
             Err(refusal) if refusal.reply.code().value() == 552 => {
                 let verb = running.command.verb();
-                let path = running.items.iter().find_map(|item| item.place.path()).cloned();
-                self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code: 552 });
+                let accesses = accesses(&running.items, running.findings);
+                let decision = Decision::denied(&refusal.denial);
+                self.facts.push_back(Fact::Revoked { verb, accesses, decision, code: 552 });
                 Err(Reply::new(552, TOO_LARGE))
             }
             Err(_) | Ok(_) => Ok(()),
@@ -124,8 +126,8 @@ impl Session {
     fn revoke_login(&mut self, refusal: Refusal, now: Now) {
         self.facts.push_back(Fact::Revoked {
             verb: Verb::Pass,
-            path: None,
-            rule: refusal.denial.rule,
+            accesses: Vec::new(),
+            decision: Decision::denied(&refusal.denial),
             code: 421,
         });
         self.fail_transfer(now);
@@ -136,9 +138,10 @@ impl Session {
     fn revoke_transfer(&mut self, refusal: Refusal, now: Now) {
         let Some(running) = self.transfer.stoppable() else { return };
         let verb = running.command.verb();
-        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
+        let accesses = accesses(&running.items, running.findings);
+        let decision = Decision::denied(&refusal.denial);
         let code = if refusal.reply.code().value() == 552 { 552 } else { 426 };
-        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
+        self.facts.push_back(Fact::Revoked { verb, accesses, decision, code });
         let text = match code {
             552 => TOO_LARGE,
             _revoked => "Policy no longer allows this transfer; transfer aborted.",
@@ -149,7 +152,7 @@ impl Session {
     /// A connection that is not allowed is told so before anything else; under TLS from the first byte nothing can be
     /// said.
     pub(super) fn refuse_connection(&mut self, denial: Denial) {
-        self.facts.push_back(Fact::ConnectionDenied { rule: denial.rule });
+        self.facts.push_back(Fact::Connected(Decision::denied(&denial)));
         let reply = match self.settings.mode {
             Mode::Implicit => None,
             Mode::Explicit | Mode::Plain => {

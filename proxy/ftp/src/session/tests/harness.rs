@@ -21,9 +21,9 @@ use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, LocalClock, Mode, Now,
-    PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings, UpstreamData,
-    UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, CommandRecord, ControlTls, DataTickets, DataTls, Destination, Direction, Fact,
+    LocalClock, Mode, Now, PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings,
+    UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -58,6 +58,7 @@ impl Scene {
                 failed_login_delay: Duration::ZERO,
                 hosts: vec!["ftp.example.com".into(), "*.example.net".into()],
                 policy: Arc::new(Policy::allow_all()),
+                is_audited: false,
                 clock: LocalClock::none(),
                 login_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
@@ -258,7 +259,7 @@ impl Wire {
         }
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["C", "closed"] => session.handle_downstream_closed(now),
-            ["C", "limited"] => session.handle_limit_exceeded(now),
+            ["C", "limited"] => session.handle_limit_exceeded("l".into(), now),
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
@@ -349,7 +350,8 @@ impl Wire {
                 continue;
             }
             if matches!(action, Action::AdmitUser) {
-                self.session.handle_user_admitted(!self.is_full, self.now());
+                let refused_by = self.is_full.then(|| "l".to_owned());
+                self.session.handle_user_admitted(refused_by, self.now());
                 continue;
             }
             if let Action::ConnectUpstream(destination) = &action {
@@ -501,6 +503,32 @@ fn describe_command(command: &Command) -> String {
     line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
+/// A command's one fact, in short: its denial, else its transfer, else its end.
+fn describe_record(record: &CommandRecord) -> String {
+    let verb = record.verb_name();
+    let code = record.code.map_or("-".to_owned(), |code| code.to_string());
+    let decision = record.decision.as_ref().filter(|decision| !decision.is_allowed);
+    match (decision, &record.transfer) {
+        (Some(decision), _) => {
+            let argument = record.argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
+            let rule = decision.rule().map(|rule| format!(" by {rule}"));
+            format!("denied {verb}{} {code}{}", argument.unwrap_or_default(), rule.unwrap_or_default())
+        }
+        (None, Some(transfer)) => {
+            let seconds = transfer.duration.as_secs();
+            let name = transfer.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
+            let end = transfer.end.map_or("none".into(), |end| format!("{end:?}"));
+            let bytes = transfer.bytes;
+            let tls = match (&transfer.tls, &transfer.upstream_tls) {
+                (None, None) => String::new(),
+                (down, up) => format!(" tls {} {}", version(down), version(up)),
+            };
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
+        }
+        (None, None) => format!("finished {verb} {code}"),
+    }
+}
+
 fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
@@ -513,37 +541,22 @@ fn describe_fact(fact: &Fact) -> String {
             let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
             format!("login failed {user} {code}")
         }
-        Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
-        Fact::Denied { verb, argument, code, rule, path: _ } => {
-            let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
-            let rule = rule.as_ref().map(|rule| format!(" by {rule}"));
-            let verb = verb.name();
-            format!("denied {verb}{} {code}{}", argument.unwrap_or_default(), rule.unwrap_or_default())
-        }
+        Fact::CommandFinished(record) => describe_record(record),
         Fact::Observed { verb, rule, is_denial, .. } => {
             let action = if *is_denial { "denied" } else { "allowed" };
             let rule = rule.as_ref().map_or("the default", |rule| rule.name());
             format!("observed {} {action} by {rule}", verb.name())
         }
-        Fact::ConnectionDenied { rule } => {
-            format!("connection denied by {}", rule.as_ref().map_or("the default", |rule| rule.name()))
+        Fact::Connected(decision) if decision.is_allowed => "connected".into(),
+        Fact::Connected(decision) => {
+            format!("connection denied by {}", decision.rule().map_or("the default", |rule| rule.name()))
         }
-        Fact::Revoked { verb, rule, code, .. } => {
-            let rule = rule.as_ref().map_or("the default", |rule| rule.name());
+        Fact::LimitExceeded { limit } => format!("limit {limit}"),
+        Fact::Revoked { verb, decision, code, .. } => {
+            let rule = decision.rule().map_or("the default", |rule| rule.name());
             format!("revoked {} {code} by {rule}", verb.name())
         }
         Fact::SymlinkFollowed { asked, found } => format!("symlink {asked} {found}"),
-        Fact::TransferFinished(record) => {
-            let seconds = record.duration.as_secs();
-            let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
-            let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
-            let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
-            let tls = match (&record.tls, &record.upstream_tls) {
-                (None, None) => String::new(),
-                (down, up) => format!(" tls {} {}", version(down), version(up)),
-            };
-            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
-        }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
         Fact::UpstreamFailed { fault, is_retried } => format!("upstream failed {is_retried}: {fault}"),
