@@ -3,6 +3,7 @@
 //! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
 
 mod alarm;
+pub(crate) mod audit;
 mod data;
 mod handshake;
 mod link;
@@ -23,6 +24,7 @@ use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
 use crate::limits::Ticket;
@@ -30,6 +32,7 @@ use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 use crate::tls::HandshakeError;
 use alarm::Alarm;
+use audit::Auditor;
 use data::{DataEvent, DataPlane};
 use handshake::{Secured, Securing};
 use upstream::{UpstreamEvent, UpstreamSide};
@@ -61,6 +64,7 @@ struct Driver {
     alarm: Alarm,
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
+    auditor: Auditor,
     client: SocketAddr,
     dialled: SocketAddr,
 }
@@ -82,7 +86,7 @@ pub async fn run(
     service: Arc<Service>,
     ticket: Ticket,
     stream: TcpStream,
-    Endpoints { client, dialled }: Endpoints,
+    (id, Endpoints { client, dialled }): (Uuid, Endpoints),
     stage: watch::Receiver<Stage>,
 ) {
     // The connection's own end: a balancer's client has dialled another.
@@ -103,6 +107,7 @@ pub async fn run(
         policies: service.policies.clone(),
         alarm: Alarm::new(epoch),
         epoch,
+        auditor: Auditor::new(id, client, dialled),
         client,
         dialled,
         service,
@@ -124,8 +129,23 @@ impl Driver {
             if self.session.is_closed() {
                 return;
             }
+            if !self.service.journal.has_room() {
+                Box::pin(self.wait_for_room()).await;
+            }
             let event = self.next_event().await;
             self.tell(event);
+        }
+    }
+
+    /// Nothing is done that could not be recorded, unless the process ends now: what that leads to is recorded for as
+    /// long as there is memory, for it is little.
+    async fn wait_for_room(&mut self) {
+        // A receiver of its own: the loop is still to see what has changed.
+        let mut stage = self.stage.clone();
+        // Both arms look at something shared; nothing is lost with them.
+        select! {
+            () = self.service.journal.room() => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Stopping) => {}
         }
     }
 
@@ -170,8 +190,8 @@ impl Driver {
         self.session.handle_data_tickets(self.upstream.data_tickets());
         match event {
             Event::Client(ClientLine::Line(line)) => {
-                if !self.ticket.allows_command() {
-                    return self.session.handle_limit_exceeded(now);
+                if let Some(limit) = self.ticket.refuses_command() {
+                    return self.session.handle_limit_exceeded(limit, now);
                 }
                 match line {
                     Ok(line) => self.session.handle_command(Command::parse(&line), now),
@@ -284,8 +304,8 @@ impl Driver {
                 self.session.handle_login_judged(locked_by, self.now());
             }
             Action::AdmitUser => {
-                let is_admitted = self.ticket.admits_user(self.session.subject());
-                self.session.handle_user_admitted(is_admitted, self.now());
+                let refused_by = self.ticket.refuses_user(self.session.subject());
+                self.session.handle_user_admitted(refused_by, self.now());
             }
             Action::LeasePort => self.data.lease(),
             Action::SetClientAddress(address) => self.data.set_client_address(address),
@@ -332,6 +352,7 @@ impl Driver {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
+            self.auditor.append(&fact, &self.session, &self.service);
             record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }

@@ -65,6 +65,15 @@ pub struct Ticket {
     number: u64,
 }
 
+/// A client that is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The limit's name.
+    pub limit: String,
+}
+
 /// Why a client is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -134,7 +143,7 @@ impl SharedLimits {
     /// # Errors
     ///
     /// Which kind of limit is exceeded; it was recorded.
-    pub fn admit(self: &Arc<Self>, listener: &str, address: IpAddr) -> Result<Ticket, Refusal> {
+    pub fn admit(self: &Arc<Self>, listener: &str, address: IpAddr) -> Result<Ticket, Refused> {
         let number = self.next_session.fetch_add(1, Ordering::Relaxed);
         let subject = Subject {
             address: address.to_canonical(),
@@ -163,10 +172,11 @@ impl SharedLimits {
             }
             Err(exceeded) => {
                 self.reports.refused(&exceeded, &subject, now);
-                Err(match exceeded.what {
+                let refusal = match exceeded.what {
                     Exhausted::Event(..) => Refusal::Connections,
                     Exhausted::Activity(_) => Refusal::Sessions,
-                })
+                };
+                Err(Refused { refusal, limit: exceeded.limit.name().to_owned() })
             }
         }
     }
@@ -208,17 +218,19 @@ impl SharedLimits {
 }
 
 impl Ticket {
-    /// The client gave a command. Whether it may.
-    pub fn allows_command(&self) -> bool {
+    /// The client gave a command. The name of the limit that it exceeds, if it does.
+    pub fn refuses_command(&self) -> Option<String> {
         let shared = &self.limits;
         if !shared.counts_commands.load(Ordering::Relaxed) {
-            return true;
+            return None;
         }
         let now = shared.now();
         let State { limits, members } = &mut *shared.state();
-        let Some(Member { subject, .. }) = members.get(&self.number) else { return true };
+        let Member { subject, .. } = members.get(&self.number)?;
         let counted = limits.count(Event::Command, Party { subject, session: self.number }, now);
-        counted.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+        let exceeded = counted.err()?;
+        shared.reports.refused(&exceeded, subject, now);
+        Some(exceeded.limit.name().to_owned())
     }
 
     /// The name of the limit by which this client or user is locked out.
@@ -254,15 +266,18 @@ impl Ticket {
         }
     }
 
-    /// The backend accepted the login: from now on the user counts. Whether it may have one more session.
-    pub fn admits_user(&self, subject: &Subject) -> bool {
+    /// The backend accepted the login: from now on the user counts. The name of the limit by which it may not have one
+    /// more session.
+    pub fn refuses_user(&self, subject: &Subject) -> Option<String> {
         let shared = &self.limits;
         let now = shared.now();
         let State { limits, members } = &mut *shared.state();
-        let Some(member) = members.get_mut(&self.number) else { return true };
+        let member = members.get_mut(&self.number)?;
         let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
         member.subject = subject.clone();
-        extended.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+        let exceeded = extended.err()?;
+        shared.reports.refused(&exceeded, subject, now);
+        Some(exceeded.limit.name().to_owned())
     }
 }
 

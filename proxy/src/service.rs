@@ -94,6 +94,7 @@ impl Service {
                 .map(|store| dns_names(store))
                 .unwrap_or_default(),
             policy: Arc::clone(&config.policy),
+            is_audited: !config.audit.is_empty(),
             clock: LocalClock::new(config::local_times),
             login_timeout: listener.login_timeout,
             idle_timeout: listener.idle_timeout,

@@ -6,9 +6,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tracing::{error, info};
 
 use super::OpenError;
@@ -152,12 +151,6 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// A moment as records show it.
-pub fn timestamp(moment: SystemTime) -> String {
-    // Beyond the year 9999 nobody reads this.
-    Timestamp::try_from(moment).map_or_else(|_| String::new(), |moment| format!("{moment:.6}"))
-}
-
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -264,11 +257,5 @@ mod tests {
         journal.append(record(Event::Command, "/1"));
         drop(journal);
         assert_eq!(sequence(&path), [1]);
-    }
-
-    #[test]
-    fn moments_are_utc_with_microseconds() {
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_359_600_000_001);
-        assert_eq!(timestamp(moment), "2026-11-22T15:00:00.000001Z");
     }
 }

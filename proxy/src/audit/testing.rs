@@ -1,31 +1,13 @@
 //! Records for tests, and what became of them.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::record::{Event, Record};
 
 /// A record that says little more than this.
 pub(super) fn record(event: Event, reason: &str) -> Record<'_> {
-    Record {
-        seq: 0,
-        time: "2026-11-22T15:00:00.000001Z".into(),
-        gateway: "gw1".into(),
-        event,
-        session: None,
-        client: None,
-        dialled: None,
-        listener: None,
-        tls: None,
-        certificate: None,
-        user: None,
-        backend: None,
-        server: None,
-        command: None,
-        decision: None,
-        code: None,
-        transfer: None,
-        reason: Some(reason.into()),
-    }
+    Record { reason: Some(reason.into()), ..Record::new(event, "gw1", SystemTime::UNIX_EPOCH) }
 }
 
 /// The numbers of a file's records.

@@ -56,7 +56,7 @@ fn shared(limits: Vec<Limit>) -> Arc<SharedLimits> {
 }
 
 fn admit(shared: &Arc<SharedLimits>) -> Result<Ticket, Refusal> {
-    shared.admit("ftps", ADDRESS)
+    shared.admit("ftps", ADDRESS).map_err(|refused| refused.refusal)
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,12 +83,12 @@ async fn users_count_once_they_are_logged_in() {
     let per_user = Limit { per: Scope::User, sessions: Some(1), ..limit("per user") };
     let shared = shared(vec![per_user]);
     let (first, second) = (admit(&shared).unwrap(), admit(&shared).unwrap());
-    assert!(first.admits_user(&subject(Some("anna"))));
-    assert!(!second.admits_user(&subject(Some("anna"))));
+    assert!(first.refuses_user(&subject(Some("anna"))).is_none());
+    assert!(second.refuses_user(&subject(Some("anna"))).is_some());
     let third = admit(&shared).unwrap();
-    assert!(third.admits_user(&subject(Some("berta"))));
+    assert!(third.refuses_user(&subject(Some("berta"))).is_none());
     drop(first);
-    assert!(admit(&shared).unwrap().admits_user(&subject(Some("anna"))));
+    assert!(admit(&shared).unwrap().refuses_user(&subject(Some("anna"))).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,11 +97,11 @@ async fn commands_are_counted_for_the_session_and_for_the_user_who_is_logged_in(
     let per_user = Limit { per: Scope::User, commands: rate(5, second), ..limit("per user") };
     let shared = shared(vec![per_user]);
     let ticket = admit(&shared).unwrap();
-    assert!((0..100).all(|_| ticket.allows_command()), "nobody is known yet");
-    assert!(ticket.admits_user(&subject(Some("anna"))));
-    assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
+    assert!((0..100).all(|_| ticket.refuses_command().is_none()), "nobody is known yet");
+    assert!(ticket.refuses_user(&subject(Some("anna"))).is_none());
+    assert_eq!((0..100).filter(|_| ticket.refuses_command().is_none()).count(), 5);
     advance(second).await;
-    assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
+    assert_eq!((0..100).filter(|_| ticket.refuses_command().is_none()).count(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +133,7 @@ async fn sessions_that_are_open_count_under_limits_that_come_with_a_reload() {
     let tickets: Vec<_> = (0..3).map(|_| admit(&shared).unwrap()).collect();
     shared.reload(vec![Limit { sessions: Some(3), ..limit("l") }]).unwrap();
     assert_eq!(admit(&shared).unwrap_err(), Refusal::Sessions);
-    assert!(tickets[0].admits_user(&subject(Some("anna"))), "it is counted already");
+    assert!(tickets[0].refuses_user(&subject(Some("anna"))).is_none(), "it is counted already");
     drop(tickets);
     assert!(admit(&shared).is_ok());
 }
@@ -182,7 +182,7 @@ async fn the_smallest_file_size_holds_and_not_for_listings() {
         Limit { file_bytes_max: Some(5), per: Scope::User, ..limit("b") },
     ]);
     let ticket = admit(&shared).unwrap();
-    assert!(ticket.admits_user(&subject(Some("anna"))));
+    assert!(ticket.refuses_user(&subject(Some("anna"))).is_none());
     assert_eq!(ticket.bounds(Direction::Download, true).file_bytes_max, Some(5));
     assert_eq!(ticket.bounds(Direction::Download, false).file_bytes_max, None);
 }

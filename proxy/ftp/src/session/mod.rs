@@ -52,6 +52,7 @@ mod upstream;
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -269,6 +270,16 @@ impl Session {
     /// The user name, once one was given over a channel that the listener accepts.
     pub fn user(&self) -> Option<&[u8]> {
         self.subject.user.as_deref()
+    }
+
+    /// The control connection's TLS, once it stands.
+    pub fn tls(&self) -> Option<&ControlTls> {
+        self.security.tls()
+    }
+
+    /// The server that the session has last reached.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.upstream.map(|upstream| upstream.server)
     }
 
     /// The client wrote a command line.
