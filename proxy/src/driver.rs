@@ -12,7 +12,6 @@ mod transfer;
 mod upstream;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -65,8 +64,6 @@ struct Driver {
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
     auditor: Auditor,
-    client: SocketAddr,
-    dialled: SocketAddr,
 }
 
 /// What the loop waits for.
@@ -86,11 +83,12 @@ pub async fn run(
     service: Arc<Service>,
     ticket: Ticket,
     stream: TcpStream,
-    (id, Endpoints { client, dialled }): (Uuid, Endpoints),
+    (id, ends): (Uuid, Endpoints),
     stage: watch::Receiver<Stage>,
 ) {
     // The connection's own end: a balancer's client has dialled another.
     let Ok(local) = stream.local_addr() else { return };
+    let Endpoints { client, dialled } = ends;
     let epoch = Instant::now();
     let address = client.ip().to_canonical();
     info!(local = %dialled, "session opened");
@@ -101,15 +99,13 @@ pub async fn run(
         downstream: Downstream::plain(stream, service.listener.max_line),
         ticket,
         securing: None,
-        upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
+        upstream: UpstreamSide::new(Arc::clone(&service), ends),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
         stage,
         policies: service.policies.clone(),
         alarm: Alarm::new(epoch),
         epoch,
-        auditor: Auditor::new(id, client, dialled),
-        client,
-        dialled,
+        auditor: Auditor::new(id),
         service,
     };
     let mut driver = Box::new(driver);
@@ -260,10 +256,10 @@ impl Driver {
                 match error {
                     // Scanners and balancers that only look whether the port is open, too.
                     HandshakeError::ClosedBefore | HandshakeError::ClosedDuring | HandshakeError::Reset => {
-                        info!(client = %self.client, %error, "tls handshake failed");
+                        info!(client = %self.ends().client, %error, "tls handshake failed");
                     }
                     HandshakeError::Tls(_) | HandshakeError::Deadline | HandshakeError::Io(_) => {
-                        warn!(client = %self.client, %error, "tls handshake failed")
+                        warn!(client = %self.ends().client, %error, "tls handshake failed")
                     }
                 }
                 self.session.handle_tls_failed();
@@ -277,7 +273,8 @@ impl Driver {
             Action::UpgradeDownstream(reply) => self.upgrade(reply),
             Action::AcceptTls => match self.downstream.take_unread() {
                 Some(stream) => {
-                    self.securing = Some(handshake::at_once(Arc::clone(&self.service), stream, self.dialled));
+                    self.securing =
+                        Some(handshake::at_once(Arc::clone(&self.service), stream, self.ends().dialled));
                 }
                 None => self.session.handle_tls_failed(),
             },
@@ -339,7 +336,7 @@ impl Driver {
         match self.downstream.drain() {
             Ok(drained) => {
                 let service = Arc::clone(&self.service);
-                self.securing = Some(handshake::after(reply, service, drained, self.dialled));
+                self.securing = Some(handshake::after(reply, service, drained, self.ends().dialled));
             }
             Err(NotDrained::PlaintextInjection) => self.session.handle_plaintext_injection(),
             Err(NotDrained::Closed) => self.session.handle_downstream_closed(self.now()),
@@ -352,7 +349,8 @@ impl Driver {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
-            self.auditor.append(&fact, &self.session, &self.service);
+            let ends = *self.ends();
+            self.auditor.append(&fact, ends, &self.session, &self.service);
             record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }
@@ -362,6 +360,11 @@ impl Driver {
         data.discard();
         drop(securing);
         tokio::join!(upstream.close(), downstream.close(FAREWELL));
+    }
+
+    /// The client, and what it dialled.
+    fn ends(&self) -> &Endpoints {
+        self.upstream.behind()
     }
 
     fn now(&self) -> Now {

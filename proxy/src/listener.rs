@@ -132,18 +132,18 @@ fn admit(
 ) {
     let service = gate.service.load_full();
     let Ok(dialled) = stream.local_addr() else { return };
+    let ends = Endpoints { client, dialled };
     if !has_descriptors_behind(&stream) {
         warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
-        audit::turned_away(&service, client, dialled, "descriptors");
+        audit::turned_away(&service, ends, "descriptors");
         return turn_away(&stream, service.listener.mode);
     }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
         warn!(listener = service.listener.name, %client, "too many sessions");
-        audit::turned_away(&service, client, dialled, "max_sessions");
+        audit::turned_away(&service, ends, "max_sessions");
         return turn_away(&stream, service.listener.mode);
     };
     let is_proxied = is_balancer(&service, client);
-    let ends = Endpoints { client, dialled };
     let ticket = match (!is_proxied).then(|| admit_client(&service, ends)).transpose() {
         Ok(ticket) => ticket,
         Err(refusal) => return refuse(&stream, service.listener.mode, refusal),
@@ -203,7 +203,7 @@ async fn serve_proxied(
         // That is how balancers look whether a port is open.
         Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
         Err(error) => {
-            audit::violated(&service, own.client, own.dialled, "client.proxy_header");
+            audit::violated(&service, own, "client.proxy_header");
             warn!(event = "client.proxy_header", %error, "protocol violation");
         }
     }
@@ -215,9 +215,9 @@ fn shown(address: SocketAddr) -> SocketAddr {
 }
 
 /// Asks the limits. A refusal is recorded.
-fn admit_client(service: &Service, Endpoints { client, dialled }: Endpoints) -> Result<Ticket, Refusal> {
-    service.limits.admit(&service.listener.name, client.ip()).map_err(|Refused { refusal, limit }| {
-        audit::turned_away(service, client, dialled, &limit);
+fn admit_client(service: &Service, ends: Endpoints) -> Result<Ticket, Refusal> {
+    service.limits.admit(&service.listener.name, ends.client.ip()).map_err(|Refused { refusal, limit }| {
+        audit::turned_away(service, ends, &limit);
         refusal
     })
 }

@@ -15,26 +15,24 @@ use uuid::Uuid;
 
 use crate::audit::record::{self, By, Event, Record};
 use crate::audit::text::escape;
+use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 
 /// What all records of a session have in common, and what it has moved.
 #[derive(Debug)]
 pub(super) struct Auditor {
     session: Uuid,
-    client: SocketAddr,
-    dialled: SocketAddr,
     uploaded_bytes: u64,
     downloaded_bytes: u64,
 }
 
 impl Auditor {
-    pub(super) fn new(session: Uuid, client: SocketAddr, dialled: SocketAddr) -> Self {
-        let (client, dialled) = (canonical(client), canonical(dialled));
-        Self { session, client, dialled, uploaded_bytes: 0, downloaded_bytes: 0 }
+    pub(super) fn new(session: Uuid) -> Self {
+        Self { session, uploaded_bytes: 0, downloaded_bytes: 0 }
     }
 
     /// Appends what a fact says to the journal, if that is kept.
-    pub(super) fn append(&mut self, fact: &Fact, session: &Session, service: &Service) {
+    pub(super) fn append(&mut self, fact: &Fact, ends: Endpoints, session: &Session, service: &Service) {
         if let Fact::CommandFinished(command) = fact
             && let Some(transfer) = &command.transfer
         {
@@ -48,7 +46,7 @@ impl Auditor {
         }
         let mut id = Uuid::encode_buffer();
         let id: &str = self.session.simple().encode_lower(&mut id);
-        if let Some(record) = self.record(fact, id, session, service) {
+        if let Some(record) = self.record(fact, (id, ends), session, service) {
             service.journal.append(record);
         }
     }
@@ -56,11 +54,11 @@ impl Auditor {
     fn record<'a>(
         &self,
         fact: &'a Fact,
-        id: &'a str,
+        whose: (&'a str, Endpoints),
         session: &'a Session,
         service: &'a Service,
     ) -> Option<Record<'a>> {
-        let record = |event| self.begin(event, id, session, service);
+        let record = |event| begin(event, whose, session, service);
         Some(match fact {
             Fact::Connected(allowed) => {
                 Record { decision: Some(decision(allowed)), ..record(Event::Connect) }
@@ -119,46 +117,48 @@ impl Auditor {
             | Fact::EpsvRefused => return None,
         })
     }
+}
 
-    fn begin<'a>(&self, event: Event, id: &'a str, session: &'a Session, service: &'a Service) -> Record<'a> {
-        let backend = session.subject().backend.as_str();
-        let tls = session.tls();
-        Record {
-            session: Some(id.into()),
-            client: Some(self.client),
-            dialled: Some(self.dialled),
-            listener: Some(service.listener.name.as_str().into()),
-            tls: tls.map(|tls| record::Tls {
-                version: tls.version.into(),
-                suite: tls.suite.as_str().into(),
-                resumed: tls.resumed,
-                sni: tls.server_name.as_ref().map(|name| escape(name.as_bytes())),
-            }),
-            certificate: tls.and_then(|tls| tls.client_certificate.as_deref()).map(|certificate| {
-                record::Certificate {
-                    subject: escape(certificate.subject.as_bytes()),
-                    names: certificate
-                        .names
-                        .iter()
-                        .map(|name| escape(name.as_bytes()).into_owned())
-                        .collect(),
-                    key: certificate.key.as_str().into(),
-                }
-            }),
-            user: session.user().map(escape),
-            backend: (!backend.is_empty()).then(|| backend.into()),
-            server: session.server(),
-            ..Record::new(event, &service.gateway, SystemTime::now())
-        }
+/// Who, from where, to where.
+fn begin<'a>(
+    event: Event,
+    (id, ends): (&'a str, Endpoints),
+    session: &'a Session,
+    service: &'a Service,
+) -> Record<'a> {
+    let backend = session.subject().backend.as_str();
+    let tls = session.tls();
+    Record {
+        session: Some(id.into()),
+        client: Some(canonical(ends.client)),
+        dialled: Some(canonical(ends.dialled)),
+        listener: Some(service.listener.name.as_str().into()),
+        tls: tls.map(|tls| record::Tls {
+            version: tls.version.into(),
+            suite: tls.suite.as_str().into(),
+            resumed: tls.resumed,
+            sni: tls.server_name.as_ref().map(|name| escape(name.as_bytes())),
+        }),
+        certificate: tls.and_then(|tls| tls.client_certificate.as_deref()).map(|certificate| {
+            record::Certificate {
+                subject: escape(certificate.subject.as_bytes()),
+                names: certificate.names.iter().map(|name| escape(name.as_bytes()).into_owned()).collect(),
+                key: certificate.key.as_str().into(),
+            }
+        }),
+        user: session.user().map(escape),
+        backend: (!backend.is_empty()).then(|| backend.into()),
+        server: session.server(),
+        ..Record::new(event, &service.gateway, SystemTime::now())
     }
 }
 
 /// A client that was turned away before it had a session; `limit` names why.
-pub(crate) fn turned_away(service: &Service, client: SocketAddr, dialled: SocketAddr, limit: &str) {
+pub(crate) fn turned_away(service: &Service, ends: Endpoints, limit: &str) {
     if service.journal.is_kept() {
         service.journal.append(Record {
-            client: Some(canonical(client)),
-            dialled: Some(canonical(dialled)),
+            client: Some(canonical(ends.client)),
+            dialled: Some(canonical(ends.dialled)),
             listener: Some(service.listener.name.as_str().into()),
             decision: Some(LIMITED),
             reason: Some(limit.into()),
@@ -168,11 +168,11 @@ pub(crate) fn turned_away(service: &Service, client: SocketAddr, dialled: Socket
 }
 
 /// A peer that broke the protocol before it had a session.
-pub(crate) fn violated(service: &Service, client: SocketAddr, dialled: SocketAddr, violation: &str) {
+pub(crate) fn violated(service: &Service, ends: Endpoints, violation: &str) {
     if service.journal.is_kept() {
         service.journal.append(Record {
-            client: Some(canonical(client)),
-            dialled: Some(canonical(dialled)),
+            client: Some(canonical(ends.client)),
+            dialled: Some(canonical(ends.dialled)),
             listener: Some(service.listener.name.as_str().into()),
             reason: Some(violation.into()),
             ..Record::new(Event::Violation, &service.gateway, SystemTime::now())
