@@ -280,10 +280,7 @@ fn a_transfer_that_is_cut_off_has_its_record() {
 
 #[test]
 fn a_command_under_way_when_the_client_goes_is_recorded_without_a_code() {
-    let script = Script::new().on("SIZE", |session| {
-        // It never answers.
-        session.wait_closed();
-    });
+    let script = Script::new().on("SIZE", |session, _| session.stall());
     let scene = Scene::start_with(script, |options| options.extra(AUDIT));
     let mut client = scene.plain_client();
     client.send("SIZE /a");
@@ -318,7 +315,7 @@ fn no_way_to_type_a_password_leads_it_into_the_log() {
 fn names_that_would_forge_a_line_are_spelled_out() {
     let stage = Stage::start("");
     let mut client = stage.plain();
-    client.send_bytes(b"DELE /\x1b[2J\"},{\xff\r\n");
+    client.send_bytes(b"DELE /\x1b[2J\"},{\xff\xff\r\n");
     client.reply();
     client.expect("QUIT", 221);
     let lines = stage.lines();
@@ -401,7 +398,7 @@ fn while_the_disk_is_full_sessions_stand_still_and_then_nothing_is_missing() {
         client.expect_reply(200);
     }
     let failures = |gateway: &Gateway| {
-        gateway.events().iter().filter(|event| event.message().starts_with("the audit log cannot")).count()
+        gateway.events().iter().filter(|event| event.text("message").starts_with("the audit log cannot")).count()
     };
     assert_eq!(failures(&stage.gateway), 1, "one complaint");
     let mark = stage.gateway.log().mark();

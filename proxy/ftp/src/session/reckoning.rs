@@ -8,6 +8,7 @@ use ftpsgate_policies::CanonicalPath;
 use crate::codec::{Kind, Reply, Verb, path};
 
 use super::Session;
+use super::record::AccessTarget;
 
 impl Session {
     /// The backend gave its last reply to the command under way, which was forwarded.
@@ -25,8 +26,17 @@ impl Session {
                 argument.and_then(|words| CanonicalPath::resolve(profile, directory, words).ok())
             }
             Some(Verb::Cdup) => directory.map(CanonicalPath::parent),
-            // The directory may be below what was renamed, and nobody knows what these do to it.
-            Some(Verb::Rnto | Verb::Site | Verb::Acct) => None,
+            // The directory may be below what was renamed.
+            Some(Verb::Rnto) => match (directory, record.accesses.first().map(|access| &access.target)) {
+                (Some(directory), Some(AccessTarget::Path(from) | AccessTarget::Reckoned(from)))
+                    if !directory.is_within(from) =>
+                {
+                    return;
+                }
+                (Some(_) | None, _) => None,
+            },
+            // Nobody knows what these do to it.
+            Some(Verb::Site | Verb::Acct) => None,
             Some(_) | None => return,
         };
         self.directory = next.map(Box::new);
