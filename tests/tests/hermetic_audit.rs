@@ -62,7 +62,10 @@ fn read(path: &Path) -> String {
 }
 
 fn records(lines: &str) -> Vec<Record<'_>> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// What was asked for and what came of it: `VERB argument -> code`, and who denied.
@@ -112,14 +115,9 @@ fn assert_numbered(records: &[Record<'_>]) {
 fn each_command_is_one_record_whatever_becomes_of_it() {
     let stage = Stage::start("");
     let mut client = stage.visitor();
-    for (command, code) in [
-        ("NOOP", 200),
-        ("LIST", 530),
-        ("HELLO there", 500),
-        ("USER", 501),
-        ("FEAT", 211),
-        ("USER anna", 331),
-    ] {
+    for (command, code) in
+        [("NOOP", 200), ("LIST", 530), ("HELLO there", 500), ("USER", 501), ("FEAT", 211), ("USER anna", 331)]
+    {
         client.expect(command, code);
     }
     client.expect(&format!("PASS {CANARY}"), 230);
@@ -145,14 +143,15 @@ fn each_command_is_one_record_whatever_becomes_of_it() {
     client.upload("STOR /in/up.bin", &content(3000));
     client.expect("QUIT", 221);
     let lines = stage.lines();
-    let mut expected: Vec<String> = "NOOP -> 200|LIST -> 530 denied by Gateway| -> 500|USER -> 501|FEAT -> 211|\
+    let mut expected: Vec<String> =
+        "NOOP -> 200|LIST -> 530 denied by Gateway| -> 500|USER -> 501|FEAT -> 211|\
         USER anna -> 331|PASS -> 230|USER bob -> 503|PWD -> 257|CWD out -> 250|TYPE I -> 200|MODE Z -> 504|\
         REST 0 -> 350|RNFR a.csv -> 350|RNTO b.csv -> 250|RNTO c.csv -> 503|CPSV -> 502 denied by Gateway|\
         MKD /in/new -> 257|DELE nothing -> 550|ABOR -> 226|RETR b.csv -> 425|RETR b.csv -> 226|\
         STOR /in/up.bin -> 226|QUIT -> 221"
-        .split('|')
-        .map(str::to_owned)
-        .collect();
+            .split('|')
+            .map(str::to_owned)
+            .collect();
     let mut found = commands(&lines);
     // How a data connection is asked for is the harness's choice.
     found.retain(|brief| !brief.starts_with("EPSV") && !brief.starts_with("PASV"));
@@ -164,14 +163,20 @@ fn each_command_is_one_record_whatever_becomes_of_it() {
     assert_numbered(&records);
     assert_eq!((records[0].event, records[records.len() - 1].event), (Event::Connect, Event::Disconnect));
     let end = &records[records.len() - 1];
-    assert_eq!((end.reason.as_deref(), end.uploaded_bytes, end.downloaded_bytes), (Some("quit"), Some(3000), Some(9)));
+    assert_eq!(
+        (end.reason.as_deref(), end.uploaded_bytes, end.downloaded_bytes),
+        (Some("quit"), Some(3000), Some(9))
+    );
     let upload = only(&records, "STOR");
     let moved = upload.transfer.as_ref().expect("it was a transfer");
     assert_eq!((&*moved.direction, moved.bytes, moved.end.as_deref()), ("upload", 3000, Some("complete")));
     assert_eq!(upload.command.as_ref().unwrap().size_bytes, Some(3000));
     assert_eq!((upload.user.as_deref(), upload.backend.as_deref()), (Some("anna"), Some("legacy")));
     assert_eq!(upload.server, Some(stage.server.address()));
-    assert_eq!(upload.decision.as_ref().map(|decision| (decision.allowed, decision.by)), Some((true, By::Default)));
+    assert_eq!(
+        upload.decision.as_ref().map(|decision| (decision.allowed, decision.by)),
+        Some((true, By::Default))
+    );
     // No policy asks for paths: where the client is was reckoned from the server's replies.
     assert_eq!(paths(upload), ["upload /in/up.bin"]);
     assert_eq!(paths(only(&records, "DELE")), ["delete /out/nothing"]);
@@ -204,9 +209,14 @@ fn a_denial_names_its_rule_and_what_was_only_observed() {
     assert_eq!((decision.allowed, decision.by, &*rule.name), (false, By::Rule, "no secrets"));
     assert!(rule.file.ends_with("ftpsgate.toml") && rule.line > 1, "{rule:?}");
     assert_eq!((paths(size), size.code), (vec!["metadata /secret/key".to_owned()], Some(550)));
-    let deleted: Vec<_> =
-        records.iter().filter(|one| one.command.as_ref().is_some_and(|command| command.verb == "DELE")).collect();
-    assert_eq!(deleted.iter().map(|one| paths(one)).collect::<Vec<_>>(), [["delete /secret/key"], ["delete /out/a.csv"]]);
+    let deleted: Vec<_> = records
+        .iter()
+        .filter(|one| one.command.as_ref().is_some_and(|command| command.verb == "DELE"))
+        .collect();
+    assert_eq!(
+        deleted.iter().map(|one| paths(one)).collect::<Vec<_>>(),
+        [["delete /secret/key"], ["delete /out/a.csv"]]
+    );
     let observed = &deleted[1].decision.as_ref().unwrap().observed;
     assert_eq!(observed.len(), 1);
     assert_eq!((observed[0].allowed, &*observed[0].rule.as_ref().unwrap().name), (false, "one day"));
@@ -229,12 +239,15 @@ fn a_session_under_tls_says_so_in_each_record() {
     let moved = upload.transfer.as_ref().unwrap();
     assert!(moved.downstream.as_ref().is_some_and(|tls| tls.resumed && tls.close_notify));
     assert_eq!(moved.upstream, None);
-    assert!(records.windows(2).all(|pair| pair[0].session == pair[1].session && pair[0].client == pair[1].client));
+    assert!(
+        records.windows(2).all(|pair| pair[0].session == pair[1].session && pair[0].client == pair[1].client)
+    );
 }
 
 #[test]
 fn failed_logins_are_recorded_with_the_name_that_was_tried() {
-    let scene = Scene::start_with(Script::new().answer("PASS", b"530 no\r\n"), |options| options.extra(AUDIT));
+    let scene =
+        Scene::start_with(Script::new().answer("PASS", b"530 no\r\n"), |options| options.extra(AUDIT));
     let mut client = Client::connect(scene.gateway.address("plain"));
     client.greeting();
     client.expect("USER mallory", 331);
@@ -268,7 +281,9 @@ fn a_transfer_that_is_cut_off_has_its_record() {
     client.reset();
     let lines = stage.lines();
     let found = commands(&lines);
-    let of = |verb: &str| found.iter().filter(|brief| brief.starts_with(verb)).map(String::as_str).collect::<Vec<_>>();
+    let of = |verb: &str| {
+        found.iter().filter(|brief| brief.starts_with(verb)).map(String::as_str).collect::<Vec<_>>()
+    };
     assert_eq!(of("RETR"), ["RETR /out/large -> 426"; 2]);
     assert_eq!((of("ABOR"), of("NOOP")), (vec!["ABOR -> 226"], vec!["NOOP -> 200"]));
     let records = records(&lines);
@@ -296,7 +311,9 @@ fn a_command_under_way_when_the_client_goes_is_recorded_without_a_code() {
 fn no_way_to_type_a_password_leads_it_into_the_log() {
     let stage = Stage::start("");
     let mut client = stage.visitor();
-    for line in ["PASS {}", "ACCT {}", "{}", "PASSWORD {}", " PASS {}", "PASS\t{}", "QUIT {}", "SITE PSWD {} {}"] {
+    for line in
+        ["PASS {}", "ACCT {}", "{}", "PASSWORD {}", " PASS {}", "PASS\t{}", "QUIT {}", "SITE PSWD {} {}"]
+    {
         client.command(&line.replace("{}", CANARY));
     }
     client.expect("USER x PASS y", 331);
@@ -336,7 +353,9 @@ fn fifty_sessions_write_one_sequence() {
             });
         }
     });
-    wait_until("all ends are recorded", || read(&stage.log()).matches("\"event\":\"disconnect\"").count() == 50);
+    wait_until("all ends are recorded", || {
+        read(&stage.log()).matches("\"event\":\"disconnect\"").count() == 50
+    });
     let lines = read(&stage.log());
     let records = records(&lines);
     assert_numbered(&records);
@@ -398,7 +417,11 @@ fn while_the_disk_is_full_sessions_stand_still_and_then_nothing_is_missing() {
         client.expect_reply(200);
     }
     let failures = |gateway: &Gateway| {
-        gateway.events().iter().filter(|event| event.text("message").starts_with("the audit log cannot")).count()
+        gateway
+            .events()
+            .iter()
+            .filter(|event| event.text("message").starts_with("the audit log cannot"))
+            .count()
     };
     assert_eq!(failures(&stage.gateway), 1, "one complaint");
     let mark = stage.gateway.log().mark();

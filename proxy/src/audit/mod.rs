@@ -4,6 +4,8 @@
 //! hold: it numbers records and gives each to every sink; [`json`] is the sink that writes them as lines of a file, by
 //! a thread of [`writer`].
 
+#[cfg(test)]
+mod documentation;
 pub mod journal;
 pub mod json;
 pub mod record;

@@ -8,7 +8,7 @@ use ftpsgate_policies::CanonicalPath;
 use crate::codec::{Kind, Reply, Verb, path};
 
 use super::Session;
-use super::record::AccessTarget;
+use super::record::{AccessRecord, AccessTarget};
 
 impl Session {
     /// The backend gave its last reply to the command under way, which was forwarded.
@@ -35,12 +35,17 @@ impl Session {
                 }
                 (Some(_) | None, _) => None,
             },
+            Some(Verb::Site) if record.accesses.iter().all(is_known) => return,
             // Nobody knows what these do to it.
             Some(Verb::Site | Verb::Acct) => None,
             Some(_) | None => return,
         };
         self.directory = next.map(Box::new);
     }
+}
+
+fn is_known(access: &AccessRecord) -> bool {
+    access.target != AccessTarget::Unresolved
 }
 
 /// What PWD says. Control bytes were replaced by `?`, and not every server doubles its quotes.

@@ -35,6 +35,8 @@ pub(super) struct Wire {
     clock: Duration,
     asked: VecDeque<String>,
     facts: VecDeque<String>,
+    /// Commands that are over.
+    pub(super) records: Vec<CommandRecord>,
 }
 
 /// What differs from one scene to the next.
@@ -153,6 +155,7 @@ impl Scene {
             clock: Duration::ZERO,
             asked: VecDeque::new(),
             facts: VecDeque::new(),
+            records: Vec::new(),
         };
         wire.collect();
         wire
@@ -363,6 +366,9 @@ impl Wire {
         while let Some(fact) = self.session.poll_fact() {
             assert!(!shows_secret(&fact), "a secret in {fact:?}");
             self.facts.push_back(describe_fact(&fact));
+            if let Fact::CommandFinished(record) = fact {
+                self.records.push(*record);
+            }
         }
         assert!(!shows_secret(&self.session), "a secret in {:?}", self.session);
         if self.session.is_closed() {
