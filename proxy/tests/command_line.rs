@@ -111,3 +111,78 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert_eq!(stderr, "");
     }
 }
+
+#[test]
+fn a_log_is_replayed_against_another_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let rule = "[[rule]]\nname = 'nobody deletes'\noperations = ['delete']\naction = 'deny'\n";
+    fs::write(directory.join("gate.toml"), format!("{MINIMAL}[policy]\nfiles = []\ndefault = 'allow'\n"))
+        .unwrap();
+    fs::write(directory.join("new.toml"), rule).unwrap();
+    fs::write(directory.join("wrong.toml"), format!("{rule}users = 'anna'\n")).unwrap();
+    let record = |verb: &str, operation: &str| {
+        format!(
+            r#"{{"seq":1,"time":"2026-11-20T12:00:00.5Z","gateway":"gw1","event":"command","session":"s1","client":"10.0.0.7:5000","listener":"ftps","tls":{{"version":"1.3","suite":"x","resumed":false}},"user":"anna","backend":"legacy","command":{{"verb":"{verb}","argument":"a.csv","accesses":[{{"operation":"{operation}","path":"/in/a.csv"}}]}},"decision":{{"allowed":true,"by":"default"}},"code":250}}"#
+        )
+    };
+    let log = format!("{}\nno record\n{}\n", record("DELE", "delete"), record("RETR", "download"));
+    fs::write(directory.join("audit.jsonl"), &log).unwrap();
+    fs::write(directory.join("empty.jsonl"), "").unwrap();
+    fs::write(directory.join("other.log"), "Nov 20 sshd: x\n").unwrap();
+    fs::write(directory.join("audit.jsonl.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    let replay = |arguments: &[&str]| {
+        output(directory, &[&["policy", "replay", "-c", "gate.toml", "--with"], arguments].concat())
+    };
+
+    let (code, stdout, stderr) = replay(&["new.toml", "audit.jsonl"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    for expected in [
+        "2 records, 2026-11-20T12:00:00Z to 2026-11-20T12:00:00Z, judged by new.toml\n",
+        "  1    newly denied\n",
+        "  1    as before\n",
+        "audit.jsonl:2: no record: expected ident at column 2\n",
+        "  1  allowed by default -> denied by rule `nobody deletes` (new.toml:1)\n",
+        "DELE a.csv  [/in/a.csv]\n",
+    ] {
+        assert!(stdout.contains(expected), "{expected}\n{stdout}");
+    }
+    let question = stdout.lines().last().unwrap().trim();
+    let explained = Command::new("sh")
+        .current_dir(directory)
+        .args(["-c", &question.replace("ftpsgate", env!("CARGO_BIN_EXE_ftpsgate"))])
+        .output()
+        .unwrap();
+    assert_eq!(explained.status.code(), Some(4), "{question}");
+    assert!(
+        String::from_utf8_lossy(&explained.stdout)
+            .contains("delete /in/a.csv: denied by rule `nobody deletes`")
+    );
+
+    assert_eq!(replay(&["new.toml", "audit.jsonl", "--expect-unchanged"]).0, 1);
+    assert_eq!(replay(&["gate.toml", "audit.jsonl", "--expect-unchanged"]).0, 0);
+    let (code, stdout, _) = replay(&["new.toml", "audit.jsonl", "audit.jsonl", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (code, &json["newly_denied"]["count"], &json["unreadable"]["count"]),
+        (0, &2.into(), &2.into())
+    );
+
+    let mut piped = command(directory, &["policy", "replay", "-", "-c", "gate.toml", "--with", "new.toml"]);
+    let log = fs::File::open(directory.join("audit.jsonl")).unwrap();
+    let piped = piped.stdin(Stdio::from(log)).output().unwrap();
+    assert!(String::from_utf8_lossy(&piped.stdout).contains("standard input:2: no record"));
+
+    for (arguments, expected, what) in [
+        (["wrong.toml", "audit.jsonl"], 78, "wrong.toml:5:9"),
+        (["missing.toml", "audit.jsonl"], 78, "cannot read the policy"),
+        (["new.toml", "missing.jsonl"], 1, "cannot read missing.jsonl"),
+        (["new.toml", "empty.jsonl"], 1, "the log is empty: is this the log of the audit"),
+        (["new.toml", "other.log"], 1, "no line of 1 is a record (other.log:1: "),
+        (["new.toml", "audit.jsonl.gz"], 1, "zcat audit.jsonl.gz | ftpsgate policy replay - --with"),
+    ] {
+        let (code, stdout, stderr) = replay(&arguments);
+        assert_eq!((code, stdout.as_str()), (expected, ""), "{arguments:?}");
+        assert!(stderr.contains(what), "{stderr}");
+    }
+}

@@ -2,13 +2,14 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ftpsgate::audit::Record;
 use ftpsgate::audit::record::{By, Event};
 use ftpsgate_tests::client::{Client, TlsSetup, TlsVersion};
-use ftpsgate_tests::gateway::{CANARY, Gateway, GatewayOptions, PATIENCE, wait_until};
+use ftpsgate_tests::gateway::{CANARY, Gateway, GatewayOptions, PATIENCE, binary, wait_until};
 use ftpsgate_tests::libunftp::LibunftpServer;
 use ftpsgate_tests::scene::{Scene, content};
 use ftpsgate_tests::scripted::Script;
@@ -222,6 +223,16 @@ fn a_denial_names_its_rule_and_what_was_only_observed() {
     assert_eq!((observed[0].allowed, &*observed[0].rule.as_ref().unwrap().name), (false, "one day"));
     assert_eq!(paths(only(&records, "MDTM")), ["metadata /out/a.csv"]);
     assert_eq!(paths(only(&records, "LIST")), ["list /out"]);
+
+    // The policy that decided decides the same of what it recorded.
+    let replay = Command::new(binary())
+        .args(["policy", "replay", "--expect-unchanged", "--with"])
+        .arg(stage.gateway.config_file())
+        .arg(stage.log())
+        .output()
+        .expect("the gateway's binary starts");
+    let said = String::from_utf8_lossy(&replay.stdout);
+    assert!(replay.status.success(), "{said}{}", String::from_utf8_lossy(&replay.stderr));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `explain`: what policy says of one command, and why.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use ftpsgate_ftp::codec::Command;
@@ -22,6 +23,9 @@ pub struct ExplainArgs {
     /// Where the policy comes from.
     #[command(flatten)]
     pub file: ConfigFile,
+    /// Judge by the policy of this file instead: a configuration, or a policy file that stands for all rules
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
     /// The user name that the client gives; without: before USER
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -73,7 +77,10 @@ pub struct AskedTls(Option<TlsVersion>);
 ///
 /// An invalid configuration, a question about what is not in it, or standard output that cannot be written.
 pub fn run(args: ExplainArgs) -> Result<Exit, CliError> {
-    let loaded = config::load(&args.file.path)?;
+    let loaded = match &args.with {
+        None => config::load(&args.file.path)?,
+        Some(with) => config::load_with(&args.file.path, with)?,
+    };
     say(&Diagnostics::new(loaded.warnings.clone()).render(color_on_stderr()));
     let is_json = args.json;
     let answer = question::ask(&loaded.config, &args.into_question()?).map_err(CliError::Question)?;
@@ -86,7 +93,7 @@ pub fn run(args: ExplainArgs) -> Result<Exit, CliError> {
 }
 
 impl ExplainArgs {
-    fn into_question(self) -> Result<Question, CliError> {
+    pub(super) fn into_question(self) -> Result<Question, CliError> {
         let mut commands = self.commands;
         let command = commands.pop().expect("clap asks for one command at least");
         let before: Option<Vec<Command>> = commands

@@ -46,7 +46,7 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Say what policy makes of a command, and why
     Explain(explain::ExplainArgs),
-    /// Try the tests of a policy
+    /// Try the tests of a policy, or a policy on what was logged
     Policy(policy::PolicyArgs),
     /// Show a gateway at work: an FTP server, the gateway and a client, offline
     Demo(demo::DemoArgs),
@@ -101,6 +101,7 @@ Examples:
   ftpsgate check -c ftpsgate.toml              all errors of a configuration at once
   ftpsgate run -c ftpsgate.toml                run it
   ftpsgate explain --user anna --from 10.0.0.7 \"STOR /in/a.csv\"
+  ftpsgate policy replay audit.jsonl --with new.toml
   ftpsgate ca root > ftpsgate-ca.pem           what clients must trust, and how
 
 Exit codes:

@@ -1,4 +1,6 @@
-//! `policy test`: what the `[[test]]` tables expect, held against what policy says.
+//! `policy test`: what the `[[test]]` tables expect, held against what policy says; `policy replay` is in `replay`.
+
+mod replay;
 
 use clap::{Args, Subcommand};
 use ftpsgate_policies::rule::Action;
@@ -25,6 +27,8 @@ pub enum PolicyCommand {
     /// Try every [[test]] of a configuration and its policy files
     #[command(after_help = TEST_AFTER_HELP)]
     Test(TestArgs),
+    /// Say what another policy would change for the commands of an audit log
+    Replay(replay::ReplayArgs),
 }
 
 /// Arguments of `policy test`.
@@ -53,6 +57,7 @@ pub(super) struct Failure<'a> {
 pub fn run(args: &PolicyArgs) -> Result<Exit, CliError> {
     match &args.command {
         PolicyCommand::Test(args) => run_tests(args),
+        PolicyCommand::Replay(args) => replay::run(args),
     }
 }
 

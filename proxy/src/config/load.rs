@@ -82,24 +82,53 @@ impl Loaded {
 ///
 /// Everything that is wrong with the file, or that it cannot be read.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    let hint = "name the file with `-c FILE`, or run without one: `ftpsgate run --backend HOST:PORT`";
+    let file = open(path, "the configuration", hint)?;
+    read_whole(&file, None)
+}
+
+/// Reads the configuration file `base` with the policy of another file, for trying that one out: a configuration, or a
+/// policy file, which stands for all rules, groups and tests of `base`. `default` and `mode` are those of `base` unless
+/// the policy file has a `[policy]` of its own.
+///
+/// # Errors
+///
+/// Everything that is wrong with the files, or that they cannot be read.
+pub fn load_with(base: &Path, with: &Path) -> Result<Loaded, Diagnostics> {
+    let trial = open(with, "the policy", "name a configuration, or a file with [[rule]] tables")?;
+    if policy::is_policy_file(trial.source.text()) {
+        let hint = "a policy file says nothing of listeners and backends: name their file with `-c FILE`";
+        read_whole(&open(base, "the configuration", hint)?, Some(&trial))
+    } else {
+        read_whole(&trial, None)
+    }
+}
+
+/// A file that was read.
+pub(super) struct Opened {
+    pub(super) source: Arc<Source>,
+    /// What its relative paths are relative to.
+    pub(super) base_dir: PathBuf,
+}
+
+fn open(path: &Path, noun: &str, hint: &str) -> Result<Opened, Diagnostics> {
     let origin = path.display().to_string();
-    let cannot = |error: std::io::Error, hint: &str| {
-        let message = format!("cannot read the configuration: {error}");
+    let cannot = |error: std::io::Error| {
+        let message = format!("cannot read {noun}: {error}");
         Diagnostics::from(Diagnostic::about(Severity::Error, origin.clone(), message, hint))
     };
-    let hint = "name the file with `-c FILE`, or run without one: `ftpsgate run --backend HOST:PORT`";
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(Unread::Io(error)) => return Err(cannot(error, hint)),
+        Err(Unread::Io(error)) => return Err(cannot(error)),
         Err(Unread::TooLarge) => return Err(too_large(&origin)),
         Err(Unread::NotUtf8(text, place)) => {
             let source = Arc::new(Source::new(&origin, text));
             return Err(Diagnostics::from(not_utf8(&source, place)));
         }
     };
-    let path = std::path::absolute(path).map_err(|error| cannot(error, hint))?;
+    let path = std::path::absolute(path).map_err(cannot)?;
     let base_dir = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    parse(&text, &origin, &base_dir)
+    Ok(Opened { source: Arc::new(Source::new(&origin, text)), base_dir })
 }
 
 /// Why a file has no text.
@@ -160,8 +189,15 @@ pub fn parse(text: &str, origin: &str, base_dir: &Path) -> Result<Loaded, Diagno
         return Err(too_large(origin));
     }
     let source = Arc::new(Source::new(origin, text));
-    let (document, broken, (config, files)) =
-        walk(&source, base_dir.to_owned(), |document, entries| read(&Table::root(document, entries)));
+    read_whole(&Opened { source, base_dir: base_dir.to_owned() }, None)
+}
+
+/// Reads a configuration; its policy is that of the file on trial, where there is one.
+fn read_whole(file: &Opened, trial: Option<&Opened>) -> Result<Loaded, Diagnostics> {
+    let source = Arc::clone(&file.source);
+    let (document, broken, (config, files)) = walk(&source, file.base_dir.clone(), |document, entries| {
+        read(&Table::root(document, entries), trial)
+    });
     let (found, places) = document.finish();
     let mut findings: Vec<Diagnostic> = broken.into_iter().chain(found).collect();
     let mut policy_files = Vec::new();
@@ -191,14 +227,17 @@ pub(super) fn walk<R>(
     (document, broken, read)
 }
 
-fn read(file: &Table<'_>) -> (Config, Vec<PolicyFile>) {
+fn read(file: &Table<'_>, trial: Option<&Opened>) -> (Config, Vec<PolicyFile>) {
     file.read("version", value::integer);
     let gateway = gateway::read(file);
     let profiles = tls::read(file);
     let listeners = listener::read(file);
     let backends = backend::read(file);
     let routes = route::read(file);
-    let policy = policy::read(file);
+    let policy = match trial {
+        None => policy::read(file),
+        Some(trial) => policy::read_trial(file, trial),
+    };
     let limits = limit::read(file);
     let audit = audit::read(file);
     let admin = admin::read(file);

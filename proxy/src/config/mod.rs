@@ -41,7 +41,7 @@ pub use check::MINIMAL;
 pub use choice::Choice;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 pub use gateway::default_state_dir;
-pub use load::{FILE_BYTES_MAX, Loaded, load, parse};
+pub use load::{FILE_BYTES_MAX, Loaded, load, load_with, parse};
 pub use model::*;
 pub use policy::{
     AskedCommand, AskedTime, CertificatePart, PolicyTest, Question, Rules, local_times, parse_certificate,

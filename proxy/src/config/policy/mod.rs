@@ -1,6 +1,7 @@
 //! Policy: `[policy]` and the files that it names, `[[group]]`, `[[rule]]` and `[[test]]`.
 //!
-//! In reading order: `model` is what comes out; `files` finds and reads policy files; `rule` and `test` read tables;
+//! In reading order: `model` is what comes out; `files` finds and reads policy files; `trial` reads one that stands for
+//! all; `rule` and `test` read tables;
 //! `check` compares the tables of all files and compiles them; `zones` tells rules with hours what time it is.
 
 mod check;
@@ -8,6 +9,7 @@ mod files;
 mod model;
 mod rule;
 mod test;
+mod trial;
 mod zones;
 
 use ftpsgate_policies::rule::{Action, Mode, Origin};
@@ -21,6 +23,7 @@ pub(super) use check::{Surroundings, assemble};
 pub(super) use files::PolicyFile;
 pub use model::{AskedCommand, AskedTime, CertificatePart, PolicyTest, Question, Rules};
 pub use test::{parse_certificate, parse_command};
+pub(super) use trial::{is_policy_file, read_trial};
 pub use zones::{local_times, parse_local_time};
 
 use rule::{GroupDraft, RuleDraft};
