@@ -448,6 +448,29 @@ fn while_the_disk_is_full_sessions_stand_still_and_then_nothing_is_missing() {
 }
 
 #[test]
+fn a_reload_begins_and_ends_a_log_for_sessions_that_run() {
+    let server = LibunftpServer::start();
+    let options = || GatewayOptions::all_modes(server.address());
+    let gateway = Gateway::start(options());
+    let reload = |options: GatewayOptions| {
+        let mark = gateway.log().mark();
+        gateway.rewrite_config(options);
+        gateway.sighup();
+        gateway.log().wait_since(mark, |event| event.is("reloaded"), PATIENCE).expect("it reloads");
+    };
+    let mut client = Client::logged_in_plain(&gateway);
+    client.expect("SYST", 215);
+    reload(options().extra(AUDIT));
+    client.expect("NOOP", 200);
+    reload(options());
+    client.expect("PWD", 257);
+    let log = gateway.directory().join("audit.jsonl");
+    wait_until("the command is recorded", || !read(&log).is_empty());
+    client.expect("QUIT", 221);
+    assert_eq!(commands(&read(&log)), ["NOOP -> 200"]);
+}
+
+#[test]
 fn clients_that_are_turned_away_are_recorded_with_the_limit() {
     let stage = Stage::start("[[limit]]\nname = \"one each\"\nper = \"address\"\nsessions = 1\n");
     let mut first = stage.plain();

@@ -195,4 +195,20 @@ mod tests {
         assert!(found[1].starts_with("9:53: cannot read DIR/c.pem"), "{found:?}");
         assert!(found[2].starts_with("11:13: DIR/a.key holds a private key"), "{found:?}");
     }
+
+    #[test]
+    fn an_audit_log_needs_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = |path: &str| {
+            let text = format!("{MINIMAL}[[audit]]\npath = '{path}'\n");
+            let loaded = parse(&text, "gate.toml", directory.path()).unwrap();
+            let all = check(&loaded);
+            all.iter().map(|one| (one.position(), one.message().to_owned())).collect::<Vec<_>>()
+        };
+        let here = directory.path().display();
+        assert_eq!(found("audit.jsonl"), []);
+        assert_eq!(found("no/audit.jsonl"), [(Some((9, 8)), format!("there is no directory {here}/no"))]);
+        assert_eq!(found("."), [(Some((9, 8)), format!("{here}/. is a directory"))]);
+        assert!(directory.path().read_dir().unwrap().next().is_none(), "nothing is made");
+    }
 }
