@@ -199,9 +199,6 @@ impl Writer {
             if queue.next.is_none() && !left.is_zero() {
                 (queue, _) = self.called.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
             }
-        } else if !queue.lines.is_empty() && queue.lines.len() < GROUP_BYTES && queue.end.is_none() {
-            // More comes, most of the time: a write for each would cost more than the writing.
-            (queue, _) = self.called.wait_timeout(queue, GROUP_TIME).unwrap_or_else(PoisonError::into_inner);
         }
         while pen.is_done() && queue.lines.is_empty() && queue.next.is_none() && queue.end.is_none() {
             if queue.is_retired {
@@ -212,6 +209,10 @@ impl Writer {
             queue = self.called.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.is_idle = false;
+        if !has_failed && queue.lines.len() < GROUP_BYTES && queue.next.is_none() && queue.end.is_none() {
+            // More comes, most of the time: to be woken and to write for each would cost more than the writing.
+            (queue, _) = self.called.wait_timeout(queue, GROUP_TIME).unwrap_or_else(PoisonError::into_inner);
+        }
         if let Some(store) = queue.next.take() {
             if pen.cut().is_err() {
                 warn!(path = %self.path.display(), "the old audit log ends with half a record");
@@ -313,7 +314,7 @@ fn write_some(store: &mut dyn Store, bytes: &[u8]) -> io::Result<usize> {
 pub(super) const BYTES_MAX: usize = 4 << 20;
 /// A group is not waited for when so much is there.
 const GROUP_BYTES: usize = 64 << 10;
-/// For more records to come, after others were written.
+/// For more records to come after the first.
 const GROUP_TIME: Duration = Duration::from_millis(10);
 /// Between two tries to write.
 const RETRY: Duration = Duration::from_secs(1);
