@@ -87,6 +87,7 @@ pub async fn serve(
             () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
         }
     }
+    server.finish_audit().await;
     info!("stopped");
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! It holds no protocol knowledge. One task runs it; dropping the task ends everything that the session owns.
 
 mod alarm;
+pub(crate) mod audit;
 mod data;
 mod handshake;
 mod link;
@@ -11,7 +12,6 @@ mod transfer;
 mod upstream;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +23,7 @@ use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
 use crate::limits::Ticket;
@@ -30,6 +31,7 @@ use crate::proxy_protocol::Endpoints;
 use crate::service::Service;
 use crate::tls::HandshakeError;
 use alarm::Alarm;
+use audit::Auditor;
 use data::{DataEvent, DataPlane};
 use handshake::{Secured, Securing};
 use upstream::{UpstreamEvent, UpstreamSide};
@@ -61,8 +63,7 @@ struct Driver {
     alarm: Alarm,
     /// What [`Now::monotonic`] counts from.
     epoch: Instant,
-    client: SocketAddr,
-    dialled: SocketAddr,
+    auditor: Auditor,
 }
 
 /// What the loop waits for.
@@ -82,11 +83,12 @@ pub async fn run(
     service: Arc<Service>,
     ticket: Ticket,
     stream: TcpStream,
-    Endpoints { client, dialled }: Endpoints,
+    (id, ends): (Uuid, Endpoints),
     stage: watch::Receiver<Stage>,
 ) {
     // The connection's own end: a balancer's client has dialled another.
     let Ok(local) = stream.local_addr() else { return };
+    let Endpoints { client, dialled } = ends;
     let epoch = Instant::now();
     let address = client.ip().to_canonical();
     info!(local = %dialled, "session opened");
@@ -97,14 +99,13 @@ pub async fn run(
         downstream: Downstream::plain(stream, service.listener.max_line),
         ticket,
         securing: None,
-        upstream: UpstreamSide::new(Arc::clone(&service), Endpoints { client, dialled }),
+        upstream: UpstreamSide::new(Arc::clone(&service), ends),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
         stage,
         policies: service.policies.clone(),
         alarm: Alarm::new(epoch),
         epoch,
-        client,
-        dialled,
+        auditor: Auditor::new(id),
         service,
     };
     let mut driver = Box::new(driver);
@@ -124,8 +125,23 @@ impl Driver {
             if self.session.is_closed() {
                 return;
             }
+            if !self.service.journal.has_room() {
+                Box::pin(self.wait_for_room()).await;
+            }
             let event = self.next_event().await;
             self.tell(event);
+        }
+    }
+
+    /// Nothing is done that could not be recorded, unless the process ends now: what that leads to is recorded for as
+    /// long as there is memory, for it is little.
+    async fn wait_for_room(&mut self) {
+        // A receiver of its own: the loop is still to see what has changed.
+        let mut stage = self.stage.clone();
+        // Both arms look at something shared; nothing is lost with them.
+        select! {
+            () = self.service.journal.room() => {}
+            _ = stage.wait_for(|stage| *stage == Stage::Stopping) => {}
         }
     }
 
@@ -171,8 +187,8 @@ impl Driver {
         self.session.handle_file_limit(self.ticket.file_bytes_max());
         match event {
             Event::Client(ClientLine::Line(line)) => {
-                if !self.ticket.allows_command() {
-                    return self.session.handle_limit_exceeded(now);
+                if let Some(limit) = self.ticket.refuses_command() {
+                    return self.session.handle_limit_exceeded(limit, now);
                 }
                 match line {
                     Ok(line) => self.session.handle_command(Command::parse(&line), now),
@@ -241,10 +257,10 @@ impl Driver {
                 match error {
                     // Scanners and balancers that only look whether the port is open, too.
                     HandshakeError::ClosedBefore | HandshakeError::ClosedDuring | HandshakeError::Reset => {
-                        info!(client = %self.client, %error, "tls handshake failed");
+                        info!(client = %self.ends().client, %error, "tls handshake failed");
                     }
                     HandshakeError::Tls(_) | HandshakeError::Deadline | HandshakeError::Io(_) => {
-                        warn!(client = %self.client, %error, "tls handshake failed")
+                        warn!(client = %self.ends().client, %error, "tls handshake failed")
                     }
                 }
                 self.session.handle_tls_failed();
@@ -258,7 +274,8 @@ impl Driver {
             Action::UpgradeDownstream(reply) => self.upgrade(reply),
             Action::AcceptTls => match self.downstream.take_unread() {
                 Some(stream) => {
-                    self.securing = Some(handshake::at_once(Arc::clone(&self.service), stream, self.dialled));
+                    self.securing =
+                        Some(handshake::at_once(Arc::clone(&self.service), stream, self.ends().dialled));
                 }
                 None => self.session.handle_tls_failed(),
             },
@@ -281,20 +298,20 @@ impl Driver {
                 }
             }
             Action::AdmitClient => {
-                let is_admitted = self.ticket.admits(self.session.subject());
-                self.session.handle_client_admitted(is_admitted, self.now());
+                let refused_by = self.ticket.refuses(self.session.subject());
+                self.session.handle_client_admitted(refused_by, self.now());
             }
             Action::JudgeLogin => {
                 let verdict = self.ticket.judge_login(self.session.subject());
                 self.session.handle_login_judged(verdict, self.now());
             }
             Action::AdmitUser => {
-                let is_admitted = self.ticket.admits(self.session.subject());
-                self.session.handle_user_admitted(is_admitted, self.now());
+                let refused_by = self.ticket.refuses(self.session.subject());
+                self.session.handle_user_admitted(refused_by, self.now());
             }
             Action::AdmitTransfer => {
-                let is_admitted = self.ticket.admits_transfer();
-                self.session.handle_transfer_admitted(is_admitted, self.now());
+                let refused_by = self.ticket.refuses_transfer();
+                self.session.handle_transfer_admitted(refused_by, self.now());
             }
             Action::LeasePort => self.data.lease(),
             Action::SetClientAddress(address) => self.data.set_client_address(address),
@@ -326,7 +343,7 @@ impl Driver {
         match self.downstream.drain() {
             Ok(drained) => {
                 let service = Arc::clone(&self.service);
-                self.securing = Some(handshake::after(reply, service, drained, self.dialled));
+                self.securing = Some(handshake::after(reply, service, drained, self.ends().dialled));
             }
             Err(NotDrained::PlaintextInjection) => self.session.handle_plaintext_injection(),
             Err(NotDrained::Closed) => self.session.handle_downstream_closed(self.now()),
@@ -334,12 +351,21 @@ impl Driver {
     }
 
     fn record(&mut self) {
-        while let Some(fact) = self.session.poll_fact() {
+        while let Some(mut fact) = self.session.poll_fact() {
+            if let Fact::CommandFinished(record) = &mut fact
+                && record.is_refused_by_unnamed_limit()
+            {
+                record.limit = self.ticket.report_file_size();
+            }
             if let Fact::LoginFailed { user, .. } = &fact {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
-            if let Fact::TransferFinished(_) = &fact {
+            let ends = *self.ends();
+            self.auditor.append(&fact, ends, &self.session, &self.service);
+            if let Fact::CommandFinished(record) = &fact
+                && record.transfer.is_some()
+            {
                 self.ticket.transfer_finished();
             }
             record::record(fact, self.session.user(), &self.service, &self.upstream);
@@ -351,6 +377,11 @@ impl Driver {
         data.discard();
         drop(securing);
         tokio::join!(upstream.close(), downstream.close(FAREWELL));
+    }
+
+    /// The client, and what it dialled.
+    fn ends(&self) -> &Endpoints {
+        self.upstream.behind()
     }
 
     fn now(&self) -> Now {

@@ -70,6 +70,15 @@ pub struct Ticket {
     number: u64,
 }
 
+/// A client that is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The limit's name.
+    pub limit: String,
+}
+
 /// Why a client is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -144,7 +153,7 @@ impl SharedLimits {
     /// # Errors
     ///
     /// Which kind of limit is exceeded; it was recorded.
-    pub fn admit(self: &Arc<Self>, listener: &str, address: IpAddr) -> Result<Ticket, Refusal> {
+    pub fn admit(self: &Arc<Self>, listener: &str, address: IpAddr) -> Result<Ticket, Refused> {
         let number = self.next_session.fetch_add(1, Ordering::Relaxed);
         let subject = Subject {
             address: address.to_canonical(),
@@ -173,10 +182,11 @@ impl SharedLimits {
             }
             Err(exceeded) => {
                 self.reports.refused(&exceeded, &subject, now);
-                Err(match exceeded.what {
+                let refusal = match exceeded.what {
                     Exhausted::Event(..) => Refusal::Connections,
                     Exhausted::Activity(_) => Refusal::Sessions,
-                })
+                };
+                Err(Refused { refusal, limit: exceeded.limit.name().to_owned() })
             }
         }
     }
@@ -223,17 +233,19 @@ impl SharedLimits {
 }
 
 impl Ticket {
-    /// The client gave a command. Whether it may.
-    pub fn allows_command(&self) -> bool {
+    /// The client gave a command. The name of the limit that it exceeds, if it does.
+    pub fn refuses_command(&self) -> Option<String> {
         let shared = &self.limits;
         if !shared.counts_commands.load(Ordering::Relaxed) {
-            return true;
+            return None;
         }
         let now = shared.now();
         let State { limits, members } = &mut *shared.state();
-        let Some(Member { subject, .. }) = members.get(&self.number) else { return true };
+        let Member { subject, .. } = members.get(&self.number)?;
         let counted = limits.count(Event::Command, Party { subject, session: self.number }, now);
-        counted.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+        let exceeded = counted.err()?;
+        shared.reports.refused(&exceeded, subject, now);
+        Some(exceeded.limit.name().to_owned())
     }
 
     /// The client gives a password: may it be tried?
@@ -253,7 +265,7 @@ impl Ticket {
             Ok(()) => LoginVerdict::Try,
             Err(exceeded) => {
                 shared.reports.refused(&exceeded, subject, now);
-                LoginVerdict::TooMany
+                LoginVerdict::TooMany(exceeded.limit.name().to_owned())
             }
         }
     }
@@ -278,36 +290,37 @@ impl Ticket {
         }
     }
 
-    /// More is known of the client: its TLS, or, now that the backend has accepted the login, its user. Whether it may
-    /// have one more session.
-    pub fn admits(&self, subject: &Subject) -> bool {
+    /// More is known of the client: its TLS, or, now that the backend has accepted the login, its user. The name of the
+    /// limit by which it may not have one more session.
+    pub fn refuses(&self, subject: &Subject) -> Option<String> {
         let shared = &self.limits;
         let now = shared.now();
         let State { limits, members } = &mut *shared.state();
-        let Some(member) = members.get_mut(&self.number) else { return true };
+        let member = members.get_mut(&self.number)?;
         let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
         member.subject = subject.clone();
-        extended.inspect_err(|exceeded| shared.reports.refused(exceeded, subject, now)).is_ok()
+        let exceeded = extended.err()?;
+        shared.reports.refused(&exceeded, subject, now);
+        Some(exceeded.limit.name().to_owned())
     }
 }
 
 impl Ticket {
-    /// A transfer is asked for, and policy allows it. Whether there may be one more; it counts until
-    /// [`Ticket::transfer_finished`].
-    pub fn admits_transfer(&self) -> bool {
+    /// A transfer is asked for, and policy allows it. The name of the limit by which there may not be one more; else it
+    /// counts until [`Ticket::transfer_finished`].
+    pub fn refuses_transfer(&self) -> Option<String> {
         let shared = &self.limits;
         let State { limits, members } = &mut *shared.state();
-        let Some(member) = members.get_mut(&self.number) else { return true };
+        let member = members.get_mut(&self.number)?;
         let party = Party { subject: &member.subject, session: self.number };
-        let held = limits.hold(Activity::Transfer, party);
-        match held {
+        match limits.hold(Activity::Transfer, party) {
             Ok(hold) => {
                 member.transfer.replace(hold).into_iter().for_each(|old| limits.release(old));
-                true
+                None
             }
             Err(exceeded) => {
                 shared.reports.refused(&exceeded, &member.subject, shared.now());
-                false
+                Some(exceeded.limit.name().to_owned())
             }
         }
     }
@@ -333,6 +346,16 @@ impl Ticket {
         let State { limits, members } = &*shared.state();
         let Member { subject, .. } = members.get(&self.number)?;
         limits.file_bytes_max(Party { subject, session: self.number }).map(|(bytes, _)| bytes)
+    }
+
+    /// A file was too large: records it, and tells the name of the limit.
+    pub fn report_file_size(&self) -> Option<String> {
+        let shared = &self.limits;
+        let State { limits, members } = &*shared.state();
+        let Member { subject, .. } = members.get(&self.number)?;
+        let (_, limit) = limits.file_bytes_max(Party { subject, session: self.number })?;
+        shared.reports.file_size(limit, subject, shared.now());
+        Some(limit.name().to_owned())
     }
 }
 

@@ -19,8 +19,8 @@ use tracing::{Instrument, Span, debug, info_span, warn};
 use uuid::Uuid;
 
 use crate::config::Mode;
-use crate::driver::{self, Stage};
-use crate::limits::{Refusal, Ticket};
+use crate::driver::{self, Stage, audit};
+use crate::limits::{Refusal, Refused, Ticket};
 use crate::proxy_protocol::{Endpoints, Header, HeaderError, read_header};
 use crate::service::Service;
 
@@ -76,6 +76,12 @@ pub fn accept(
         loop {
             match socket.accept().await {
                 Ok((stream, client)) => {
+                    // A client that is turned away is recorded, too.
+                    let service = gate.service.load_full();
+                    if !service.journal.has_room() {
+                        service.journal.room().await;
+                    }
+                    drop(service);
                     admit(stream, client, &gate, &sessions, &stage);
                     is_exhausted = false;
                 }
@@ -126,34 +132,37 @@ fn admit(
 ) {
     let service = gate.service.load_full();
     let Ok(dialled) = stream.local_addr() else { return };
+    let ends = Endpoints { client, dialled };
     if !has_descriptors_behind(&stream) {
         warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
+        audit::turned_away(&service, ends, "descriptors");
         return turn_away(&stream, service.listener.mode);
     }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
         warn!(listener = service.listener.name, %client, "too many sessions");
+        audit::turned_away(&service, ends, "max_sessions");
         return turn_away(&stream, service.listener.mode);
     };
     let is_proxied = is_balancer(&service, client);
-    let ticket = match (!is_proxied).then(|| admit_client(&service, client)).transpose() {
+    let ticket = match (!is_proxied).then(|| admit_client(&service, ends)).transpose() {
         Ok(ticket) => ticket,
         Err(refusal) => return refuse(&stream, service.listener.mode, refusal),
     };
+    let id = Uuid::now_v7();
     let span = info_span!(
         "session",
-        id = %Uuid::now_v7().simple(),
+        id = %id.simple(),
         listener = service.listener.name,
         client = (!is_proxied).then(|| display(shown(client))),
         proxy = is_proxied.then(|| display(shown(client))),
     );
-    let ends = Endpoints { client, dialled };
     let stage = stage.clone();
     // A place is held while a header is waited for, so that there is a bound to these, too.
     let session = async move {
         match ticket {
-            Some(ticket) => driver::run(service, ticket, stream, ends, stage).await,
+            Some(ticket) => driver::run(service, ticket, stream, (id, ends), stage).await,
             // Boxed, so that no other session has to be as large as this.
-            None => Box::pin(serve_proxied(service, stream, ends, stage)).await,
+            None => Box::pin(serve_proxied(service, stream, (id, ends), stage)).await,
         }
         drop(place);
     };
@@ -170,7 +179,7 @@ fn is_balancer(service: &Service, peer: SocketAddr) -> bool {
 async fn serve_proxied(
     service: Arc<Service>,
     mut stream: TcpStream,
-    own: Endpoints,
+    (id, own): (Uuid, Endpoints),
     mut stage: watch::Receiver<Stage>,
 ) {
     let patience = service.listener.handshake_timeout;
@@ -181,21 +190,22 @@ async fn serve_proxied(
     };
     match header {
         Ok(header) => {
-            let Endpoints { client, dialled } = match header {
+            let ends = match header {
                 Header::Proxied(ends) => ends,
                 Header::Local => own,
             };
-            Span::current().record("client", display(shown(client)));
-            match admit_client(&service, client) {
-                Ok(ticket) => {
-                    driver::run(service, ticket, stream, Endpoints { client, dialled }, stage).await;
-                }
+            Span::current().record("client", display(shown(ends.client)));
+            match admit_client(&service, ends) {
+                Ok(ticket) => driver::run(service, ticket, stream, (id, ends), stage).await,
                 Err(refusal) => refuse(&stream, service.listener.mode, refusal),
             }
         }
         // That is how balancers look whether a port is open.
         Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
-        Err(error) => warn!(event = "client.proxy_header", %error, "protocol violation"),
+        Err(error) => {
+            audit::violated(&service, own, "client.proxy_header");
+            warn!(event = "client.proxy_header", %error, "protocol violation");
+        }
     }
 }
 
@@ -204,9 +214,12 @@ fn shown(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Asks the limits; who asks records a refusal.
-fn admit_client(service: &Service, client: SocketAddr) -> Result<Ticket, Refusal> {
-    service.limits.admit(&service.listener.name, client.ip())
+/// Asks the limits. A refusal is recorded.
+fn admit_client(service: &Service, ends: Endpoints) -> Result<Ticket, Refusal> {
+    service.limits.admit(&service.listener.name, ends.client.ip()).map_err(|Refused { refusal, limit }| {
+        audit::turned_away(service, ends, &limit);
+        refusal
+    })
 }
 
 fn refuse(stream: &TcpStream, mode: Mode, refusal: Refusal) {

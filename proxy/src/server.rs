@@ -22,6 +22,7 @@ use tokio::time::{Instant, interval, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
+use crate::audit::Journal;
 use crate::backend::Backend;
 use crate::backend::check::look_after;
 use crate::config::{Config, Mode};
@@ -85,6 +86,8 @@ struct State {
     listeners: BTreeMap<String, Listening>,
     backends: HashMap<String, Serving>,
     authority: Option<Arc<Authority>>,
+    /// For the life of the process.
+    journal: Arc<Journal>,
     /// To be looked at again and again.
     certificates: Vec<Arc<Certificates>>,
     trusts: Vec<Arc<ClientTrust>>,
@@ -145,6 +148,7 @@ impl Server {
             listeners: BTreeMap::new(),
             backends: HashMap::new(),
             authority: None,
+            journal: Arc::default(),
             certificates: Vec::new(),
             trusts: Vec::new(),
         };
@@ -242,6 +246,15 @@ impl Server {
         }
     }
 
+    /// Writes what is left of the audit log; to be called when no session is left.
+    pub async fn finish_audit(&self) {
+        let journal = Arc::clone(&self.state.lock().await.journal);
+        let finish = tokio::task::spawn_blocking(move || journal.finish(AUDIT_TIMEOUT));
+        if !matches!(timeout(AUDIT_TIMEOUT * 2, finish).await, Ok(Ok(()))) {
+            warn!("the audit log was not written to its end");
+        }
+    }
+
     async fn close_listeners(&self) {
         close_all(std::mem::take(&mut self.state.lock().await.listeners));
     }
@@ -266,6 +279,8 @@ impl State {
             };
             self.backends.insert(name, serving);
         }
+        // Before anybody is served who is to be recorded.
+        self.journal.install(prepared.audit);
         let (limits, groups) = (&prepared.config.limits, &prepared.config.rules.groups);
         self.limits
             .reload(limits.clone(), groups.clone())
@@ -386,5 +401,7 @@ async fn summarise_refusals(limits: Arc<SharedLimits>) {
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at the certificate files.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// For the last records to be written.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For sessions to say their last words.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::audit::Journal;
 use crate::backend::Backend;
 use crate::config::{
     self, Advertise, BackendData, BackendTlsMode, Config, Listener, Mode, Passive, RequireTls, TlsVersion,
@@ -47,6 +48,10 @@ pub struct Service {
     /// …and those of its backends, in the order of [`Service::backends`]; empty where data connections to a backend are
     /// passive.
     pub backend_ports: Vec<PortSet>,
+    /// Keeps what happened.
+    pub journal: Arc<Journal>,
+    /// `[gateway] name`, for the journal.
+    pub gateway: String,
     /// Brings sessions a policy that is newer than that of their settings.
     pub policies: watch::Receiver<Arc<Policy>>,
 }
@@ -90,6 +95,7 @@ impl Service {
             failed_login_delay: FAILED_LOGIN_DELAY,
             hosts: hosts.unwrap_or_default(),
             policy: Arc::clone(&config.policy),
+            is_audited: !config.audit.is_empty(),
             clock: LocalClock::new(config::local_times),
             login_timeout: listener.login_timeout,
             idle_timeout: listener.idle_timeout,

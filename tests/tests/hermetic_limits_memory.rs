@@ -41,7 +41,7 @@ fn every_kind() -> Limit {
 /// Connects, gives a command, tries a password that is wrong, and goes.
 fn knock(limits: &Arc<SharedLimits>, address: IpAddr) {
     let ticket: Ticket = limits.admit("ftps", address).expect("it knocks once");
-    assert!(ticket.allows_command());
+    assert!(ticket.refuses_command().is_none());
     let subject = ftpsgate_policies::Subject {
         address,
         user: Some(b"anna".to_vec()),

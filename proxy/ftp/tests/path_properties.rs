@@ -30,6 +30,7 @@ struct Gateway {
     replies: usize,
     is_closed: bool,
     denials: usize,
+    records: usize,
 }
 
 impl Gateway {
@@ -44,6 +45,7 @@ impl Gateway {
             failed_login_delay: Duration::ZERO,
             hosts: Vec::new(),
             policy: Arc::new(policy),
+            is_audited: true,
             clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
@@ -66,8 +68,15 @@ impl Gateway {
         let client =
             Client { address: IpAddr::from([192, 0, 2, 7]), features: Arc::new(FeatureSet::default()) };
         let session = Session::new(Arc::new(settings), client, now());
-        let mut gateway =
-            Self { session, server, answers: VecDeque::new(), replies: 0, is_closed: false, denials: 0 };
+        let mut gateway = Self {
+            session,
+            server,
+            answers: VecDeque::new(),
+            replies: 0,
+            is_closed: false,
+            denials: 0,
+            records: 0,
+        };
         gateway.settle();
         gateway.replies = 0;
         for line in ["USER anna", "PASS x"] {
@@ -81,16 +90,20 @@ impl Gateway {
         if self.is_closed {
             return;
         }
-        self.replies = 0;
+        (self.replies, self.records) = (0, 0);
         self.session.handle_command(Command::parse(line), now());
         self.settle();
         assert!(self.replies == 1, "{} replies to {}", self.replies, line.escape_ascii());
+        assert!(self.records == 1, "{} records of {}", self.records, line.escape_ascii());
     }
 
     fn settle(&mut self) {
         loop {
             while let Some(fact) = self.session.poll_fact() {
-                self.denials += usize::from(matches!(fact, Fact::Denied { .. }));
+                if let Fact::CommandFinished(record) = fact {
+                    self.records += 1;
+                    self.denials += usize::from(record.decision.is_some_and(|decision| !decision.is_allowed));
+                }
             }
             if let Some(action) = self.session.poll_action() {
                 self.act(action);
@@ -115,9 +128,9 @@ impl Gateway {
                 self.answers.extend(self.server.answer(&command));
             }
             Action::JudgeLogin => session.handle_login_judged(LoginVerdict::Try, now()),
-            Action::AdmitClient => session.handle_client_admitted(true, now()),
-            Action::AdmitUser => session.handle_user_admitted(true, now()),
-            Action::AdmitTransfer => session.handle_transfer_admitted(true, now()),
+            Action::AdmitClient => session.handle_client_admitted(None, now()),
+            Action::AdmitUser => session.handle_user_admitted(None, now()),
+            Action::AdmitTransfer => session.handle_transfer_admitted(None, now()),
             Action::LeasePort => {
                 session.handle_port_leased(Ok(SocketAddr::from(([203, 0, 113, 1], 61000))), now());
             }

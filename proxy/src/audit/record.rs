@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A line of the log.
@@ -63,6 +65,15 @@ pub struct Record<'a> {
     /// Why: of a session's end, a violation, a failed login.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
+    /// Of `symlink`: the directory where the server went.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Cow<'a, str>>,
+    /// Of `disconnect`: payload that the session handed to servers, listings and failed transfers included…
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploaded_bytes: Option<u64>,
+    /// …and to the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloaded_bytes: Option<u64>,
 }
 
 /// What a record is about.
@@ -244,14 +255,60 @@ pub struct DataTls<'a> {
     pub close_notify: bool,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// A record that says that something has happened, and nothing more. Its number is the journal's to give.
+    pub fn new(event: Event, gateway: &'a str, moment: SystemTime) -> Self {
+        Self {
+            seq: 0,
+            time: timestamp(moment).into(),
+            gateway: gateway.into(),
+            event,
+            session: None,
+            client: None,
+            dialled: None,
+            listener: None,
+            tls: None,
+            certificate: None,
+            user: None,
+            backend: None,
+            server: None,
+            command: None,
+            decision: None,
+            code: None,
+            transfer: None,
+            reason: None,
+            found: None,
+            uploaded_bytes: None,
+            downloaded_bytes: None,
+        }
+    }
+
     /// The client's address, as rules match it.
     pub fn client_address(&self) -> Option<IpAddr> {
         self.client.map(|client| client.ip().to_canonical())
     }
 }
 
+/// A moment as records show it.
+pub fn timestamp(moment: SystemTime) -> String {
+    // Beyond the year 9999 nobody reads this.
+    Timestamp::try_from(moment).map_or_else(|_| String::new(), |moment| format!("{moment:.6}"))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn moments_are_utc_with_microseconds() {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_359_600_000_001);
+        assert_eq!(timestamp(moment), "2026-11-22T15:00:00.000001Z");
+    }
 }

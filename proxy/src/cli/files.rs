@@ -8,14 +8,33 @@ use std::time::SystemTime;
 use ftpsgate_certs::{ClientTrust, Identity, ServerTrust, TrustedRoots};
 
 use crate::config::{
-    Backend, BackendCa, BackendTls, CheckKind, ClientCertificates, Diagnostic, Loaded, Severity, TlsProfile,
+    Audit, Backend, BackendCa, BackendTls, CheckKind, ClientCertificates, Diagnostic, Loaded, Severity,
+    TlsProfile,
 };
 
 /// Everything that is wrong or doubtful about the files that a configuration names.
 pub(super) fn check(loaded: &Loaded) -> Vec<Diagnostic> {
     let profiles = loaded.config.tls.values().flat_map(|profile| check_profile(loaded, profile));
     let backends = loaded.config.backends.iter().enumerate();
-    profiles.chain(backends.flat_map(|(index, backend)| check_backend(loaded, index, backend))).collect()
+    let audit = loaded.config.audit.iter().enumerate();
+    profiles
+        .chain(backends.flat_map(|(index, backend)| check_backend(loaded, index, backend)))
+        .chain(audit.filter_map(|(index, audit)| check_audit(loaded, index, audit)))
+        .collect()
+}
+
+/// Nothing is created: whether the file can be is seen from what is there.
+fn check_audit(loaded: &Loaded, index: usize, audit: &Audit) -> Option<Diagnostic> {
+    let parent = audit.path.parent()?;
+    let (message, hint) = if audit.path.is_dir() {
+        (format!("{} is a directory", audit.path.display()), "name a file")
+    } else if parent.is_dir() {
+        return None;
+    } else {
+        let hint = "the gateway would not start; it creates the file, and not its directory";
+        (format!("there is no directory {}", parent.display()), hint)
+    };
+    Some(loaded.diagnostic(Severity::Error, &format!("audit[{index}].path"), message, hint))
 }
 
 fn check_profile(loaded: &Loaded, profile: &TlsProfile) -> Vec<Diagnostic> {
@@ -175,5 +194,21 @@ mod tests {
         assert!(found[0].starts_with("9:17: the private key in DIR/b.key does not belong"), "{found:?}");
         assert!(found[1].starts_with("9:53: cannot read DIR/c.pem"), "{found:?}");
         assert!(found[2].starts_with("11:13: DIR/a.key holds a private key"), "{found:?}");
+    }
+
+    #[test]
+    fn an_audit_log_needs_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = |path: &str| {
+            let text = format!("{MINIMAL}[[audit]]\npath = '{path}'\n");
+            let loaded = parse(&text, "gate.toml", directory.path()).unwrap();
+            let all = check(&loaded);
+            all.iter().map(|one| (one.position(), one.message().to_owned())).collect::<Vec<_>>()
+        };
+        let here = directory.path().display();
+        assert_eq!(found("audit.jsonl"), []);
+        assert_eq!(found("no/audit.jsonl"), [(Some((9, 8)), format!("there is no directory {here}/no"))]);
+        assert_eq!(found("."), [(Some((9, 8)), format!("{here}/. is a directory"))]);
+        assert!(directory.path().read_dir().unwrap().next().is_none(), "nothing is made");
     }
 }

@@ -7,6 +7,7 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::audit::AuditDraft;
 use super::backend::BackendDraft;
 use super::document::{Basis, Document, Located};
 use super::listener::ListenerDraft;
@@ -24,6 +25,7 @@ pub(super) struct Drafts {
     pub(super) backends: Vec<BackendDraft>,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) policy: PolicyDraft,
+    pub(super) audit: Vec<AuditDraft>,
 }
 
 /// Checks the parts against each other and puts them together. The result is of use only if no error has been
@@ -48,7 +50,7 @@ pub(super) fn assemble(
     addresses::check(document, &drafts.listeners, &drafts.backends);
     let Assembled { policy, rules, limits } =
         policy::assemble(document, &drafts.policy, &surroundings(&drafts));
-    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. } } = drafts;
+    let Drafts { profiles, listeners, backends, routes, policy: PolicyDraft { files, .. }, audit } = drafts;
     let config = Config {
         gateway,
         tls: profiles.into_iter().map(|draft| (draft.name.value, Arc::new(draft.profile))).collect(),
@@ -59,6 +61,7 @@ pub(super) fn assemble(
         admin,
         policy,
         rules,
+        audit: audit.into_iter().map(|draft| draft.audit).collect(),
     };
     (config, files)
 }

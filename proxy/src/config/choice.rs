@@ -4,8 +4,8 @@ use ftpsgate_policies::rule::{self, Action};
 use ftpsgate_policies::{Operation, PathProfile, request};
 
 use super::model::{
-    BackendTlsMode, Balance, CertificateFallback, ClientCertificates, DataResumption, Mode, ProxyProtocol,
-    RequireTls, TlsVersion, UploadEnd,
+    AuditKind, BackendTlsMode, Balance, CertificateFallback, ClientCertificates, DataResumption, Mode,
+    ProxyProtocol, RequireTls, TlsVersion, UploadEnd,
 };
 
 /// A value that is written as one of a few words.
@@ -26,6 +26,16 @@ pub trait Choice: Copy + 'static {
     #[must_use]
     fn words() -> Vec<&'static str> {
         Self::ALL.iter().map(|choice| choice.word()).collect()
+    }
+}
+
+impl Choice for AuditKind {
+    const ALL: &'static [Self] = &[Self::Json];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every key of the configuration file: what it holds, its default, what it means; and every key that a later
 //! version will have, so that it is refused as such and not as a spelling error.
 
+mod audit;
 mod backend;
 mod limit;
 mod listener;
@@ -9,6 +10,7 @@ mod route;
 
 use std::time::Duration;
 
+pub(super) use self::audit::AUDIT;
 pub(super) use self::backend::BACKEND;
 use self::limit::LIMIT;
 pub(super) use self::listener::LISTENER;
@@ -40,7 +42,7 @@ pub(super) static FILE: Section = Section {
         RULES,
         LIMITS,
         TESTS,
-        later("audit", "until the audit exists, denials are log events with the target `audit`"),
+        key("audit", Kind::Tables(&AUDIT), Absent, "Where the audit log is written."),
         key("admin", Kind::Table(&ADMIN), Absent, "How an operator reaches the running gateway."),
     ],
 };

@@ -17,7 +17,7 @@ use super::policy::PolicyFile;
 use super::spelling::printable;
 use super::table::Table;
 use super::value;
-use super::{admin, backend, check, gateway, listener, policy, route, tls};
+use super::{admin, audit, backend, check, gateway, listener, policy, route, tls};
 
 /// Larger files are refused unread.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -238,14 +238,11 @@ fn read(file: &Table<'_>, trial: Option<&Opened>) -> (Config, Vec<PolicyFile>) {
         None => policy::read(file),
         Some(trial) => policy::read_trial(file, trial),
     };
+    let audit = audit::read(file);
     let admin = admin::read(file);
     check::complete(file);
-    check::assemble(
-        file.document,
-        gateway,
-        admin,
-        check::Drafts { profiles, listeners, backends, routes, policy },
-    )
+    let drafts = check::Drafts { profiles, listeners, backends, routes, policy, audit };
+    check::assemble(file.document, gateway, admin, drafts)
 }
 
 /// The lines about which nothing more can be said.

@@ -3,11 +3,12 @@
 //! In reading order: [`model`](Config) is what the rest of the gateway sees; `load` goes from a file to it;
 //! `keys` is the table of every key, in the words of `schema`; `table` walks a file by it, reporting to
 //! `document`; one
-//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `admin`)
+//! module per table of the file (`gateway`, `tls`, `listener`, `backend` with `backend_tls` and `health`, `route`, `policy`, `audit`, `admin`)
 //! reads values with `value`, `syntax`, `pattern`, `units` and `choice`; `check` compares the tables with each other; `diagnostic` shows what is wrong; `show`
 //! writes a [`Config`] back, and `reference` writes the keys for the documentation.
 
 mod admin;
+mod audit;
 mod backend;
 mod backend_tls;
 mod check;

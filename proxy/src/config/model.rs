@@ -39,12 +39,14 @@ pub struct Config {
     pub limits: Vec<Limit>,
     /// How an operator reaches the gateway.
     pub admin: Admin,
+    /// Where the audit log is written; each to a file of its own.
+    pub audit: Vec<Audit>,
 }
 
 /// Equal are configurations that mean the same.
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let Self { gateway, tls, listeners, backends, routes, rules, policy: _, limits, admin } = self;
+        let Self { gateway, tls, listeners, backends, routes, rules, policy: _, limits, audit, admin } = self;
         *gateway == other.gateway
             && *tls == other.tls
             && *listeners == other.listeners
@@ -52,6 +54,7 @@ impl PartialEq for Config {
             && *routes == other.routes
             && *rules == other.rules
             && *limits == other.limits
+            && *audit == other.audit
             && *admin == other.admin
     }
 }
@@ -63,6 +66,22 @@ impl Config {
         let default = || self.gateway.state_dir.join(super::admin::ADMIN_SOCKET);
         self.admin.socket.clone().unwrap_or_else(default)
     }
+}
+
+/// `[[audit]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// In which form.
+    pub kind: AuditKind,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// `kind` of `[[audit]]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditKind {
+    /// JSON lines.
+    Json,
 }
 
 /// `[admin]`

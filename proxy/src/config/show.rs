@@ -16,8 +16,8 @@ use super::backend_tls::SYSTEM;
 use super::choice::{CheckWord, Choice, DataTls, DataWord, Switch};
 use super::health::password_file_text;
 use super::model::{
-    Advertise, Backend, BackendCa, BackendData, BackendTls, CertificatePair, Check, CheckKind, CheckLogin,
-    Config, Gateway, Listener, Passive, PassivePeer, PassivePorts, Server, TlsProfile,
+    Advertise, Audit, Backend, BackendCa, BackendData, BackendTls, CertificatePair, Check, CheckKind,
+    CheckLogin, Config, Gateway, Listener, Passive, PassivePeer, PassivePorts, Server, TlsProfile,
 };
 use super::units::{format_duration, format_rate, format_size};
 
@@ -125,6 +125,7 @@ fn tables(config: &Config) -> Vec<Table> {
     tables.extend(config.routes.iter().map(route));
     tables.extend(policy::tables(&config.rules));
     tables.extend(config.limits.iter().map(policy::limit));
+    tables.extend(config.audit.iter().map(audit));
     tables.push(admin(config));
     tables
 }
@@ -139,6 +140,14 @@ fn gateway(gateway: &Gateway) -> Table {
             entry("drain_timeout", format_duration(gateway.drain_timeout)),
             entry("banner", gateway.banner.as_str()),
         ],
+    }
+}
+
+fn audit(audit: &Audit) -> Table {
+    Table {
+        header: "[[audit]]".to_owned(),
+        position: Position::Next("audit"),
+        entries: vec![entry("kind", audit.kind.word()), entry("path", path(&audit.path))],
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ftpsgate_ftp::session::{CloseReason, Direction, Fact, TransferRecord, UpstreamFault, Violation};
+use ftpsgate_ftp::session::{
+    self, CloseReason, CommandRecord, DecidedBy, Direction, Fact, TransferRecord, UpstreamFault, Violation,
+};
 use ftpsgate_policies::RuleRef;
 use tracing::{info, warn};
 
@@ -55,20 +57,7 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             let user = user.map(|user| user.escape_ascii().to_string());
             tracing::debug!(user, limit, code, "locked out: the password was not tried");
         }
-        Fact::CommandFinished { verb, code } => {
-            tracing::debug!(user, verb = verb.name(), code, "command");
-        }
-        Fact::Denied { verb, argument, path, rule, code } => warn!(
-            target: "audit",
-            user,
-            verb = verb.name(),
-            argument = argument.map(|argument| argument.escape_ascii().to_string()),
-            path = path.map(|path| path.as_str().to_owned()),
-            rule = rule.as_ref().map(RuleRef::name),
-            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
-            code,
-            "denied"
-        ),
+        Fact::CommandFinished(record) => record_command(&record),
         Fact::Observed { verb, argument, path, rule, is_denial } => info!(
             target: "audit",
             user,
@@ -80,19 +69,22 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             would = if is_denial { "deny" } else { "allow" },
             "observed"
         ),
-        Fact::ConnectionDenied { rule } => warn!(
+        Fact::Connected(decision) if decision.is_allowed => {}
+        Fact::Connected(decision) => warn!(
             target: "audit",
-            rule = rule.as_ref().map(RuleRef::name),
-            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
+            rule = decision.rule().map(RuleRef::name),
+            rule_at = decision.rule().map(|rule| display(rule.origin())),
             "connection denied"
         ),
-        Fact::Revoked { verb, path, rule, code } => warn!(
+        // The limits have recorded it.
+        Fact::LimitExceeded { .. } => {}
+        Fact::Revoked { verb, accesses, decision, code } => warn!(
             target: "audit",
             user,
             verb = verb.name(),
-            path = path.map(|path| path.as_str().to_owned()),
-            rule = rule.as_ref().map(RuleRef::name),
-            rule_at = rule.as_ref().map(|rule| display(rule.origin())),
+            path = session::first_path(&accesses).map(|path| path.as_str().to_owned()),
+            rule = decision.rule().map(RuleRef::name),
+            rule_at = decision.rule().map(|rule| display(rule.origin())),
             code,
             "no longer allowed"
         ),
@@ -104,7 +96,6 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             found = found.as_str(),
             "the server's directory is another than its name says"
         ),
-        Fact::TransferFinished(transfer) => record_transfer(&transfer, user),
         Fact::BackendFeatures(features) => {
             if let Some(server) = server {
                 server.remember_features(features);
@@ -136,13 +127,44 @@ fn report_failure(upstream: &UpstreamSide, fault: &UpstreamFault) {
     }
 }
 
-fn record_transfer(transfer: &TransferRecord, user: Option<String>) {
+fn record_command(record: &CommandRecord) {
+    let user = record.user.as_ref().map(|user| user.escape_ascii().to_string());
+    let argument = record.argument.as_ref().map(|argument| argument.escape_ascii().to_string());
+    let (verb, code) = (record.verb_name(), record.code);
+    let denial = record.decision.as_ref().filter(|decision| !decision.is_allowed);
+    // What limits refuse they have recorded, within their bound.
+    if let Some(denial) = denial.filter(|denial| denial.by != DecidedBy::Limit) {
+        let path = match denial.by {
+            DecidedBy::Rule(_) | DecidedBy::Default => record.path(),
+            DecidedBy::Gateway | DecidedBy::Limit => None,
+        };
+        warn!(
+            target: "audit",
+            user,
+            verb,
+            argument,
+            path = path.map(|path| path.as_str().to_owned()),
+            rule = denial.rule().map(RuleRef::name),
+            rule_at = denial.rule().map(|rule| display(rule.origin())),
+            code,
+            "denied"
+        );
+    }
+    if let Some(transfer) = &record.transfer {
+        return record_transfer(record, transfer);
+    }
+    if denial.is_none() {
+        tracing::debug!(user, verb, code, "command");
+    }
+}
+
+fn record_transfer(record: &CommandRecord, transfer: &TransferRecord) {
     let tls = transfer.tls.as_ref();
     let upstream_tls = transfer.upstream_tls.as_ref();
     info!(
-        user,
-        verb = transfer.verb.name(),
-        path = transfer.argument.as_ref().map(|path| path.escape_ascii().to_string()),
+        user = record.user.as_ref().map(|user| user.escape_ascii().to_string()),
+        verb = record.verb_name(),
+        path = record.argument.as_ref().map(|path| path.escape_ascii().to_string()),
         unique_name = transfer.unique_name.as_ref().map(|name| name.escape_ascii().to_string()),
         direction = match transfer.direction {
             Direction::Upload => "upload",
@@ -150,7 +172,7 @@ fn record_transfer(transfer: &TransferRecord, user: Option<String>) {
         },
         bytes = transfer.bytes,
         duration_ms = u64::try_from(transfer.duration.as_millis()).unwrap_or(u64::MAX),
-        code = transfer.code,
+        code = record.code,
         end = transfer.end.map(|end| format!("{end:?}")),
         tls_version = tls.map(|tls| tls.version),
         tls_suite = tls.map(|tls| tls.suite.as_str()),

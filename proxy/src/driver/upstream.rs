@@ -55,6 +55,11 @@ pub(super) enum UpstreamEvent {
 }
 
 impl UpstreamSide {
+    /// Who is behind us.
+    pub(super) fn behind(&self) -> &Endpoints {
+        &self.behind
+    }
+
     pub(super) fn new(service: Arc<Service>, behind: Endpoints) -> Self {
         Self { service, behind, search: None, server: None, link: None, aside: None, job: None }
     }

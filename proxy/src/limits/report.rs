@@ -26,14 +26,25 @@ struct Window {
 
 impl Reports {
     pub(super) fn refused(&self, exceeded: &Exceeded, subject: &Subject, now: Duration) {
-        self.record(&exceeded.limit, exhausted_key(exceeded), &exceeded.key, subject, now);
+        self.record(&exceeded.limit, exhausted_key(exceeded), Some(&exceeded.key), subject, now);
     }
 
     pub(super) fn locked(&self, lockout: &Lockout, subject: &Subject, now: Duration) {
-        self.record(&lockout.limit, "failed_logins", &lockout.key, subject, now);
+        self.record(&lockout.limit, "failed_logins", Some(&lockout.key), subject, now);
     }
 
-    fn record(&self, limit: &RuleRef, what: &'static str, key: &Key, subject: &Subject, now: Duration) {
+    pub(super) fn file_size(&self, limit: &RuleRef, subject: &Subject, now: Duration) {
+        self.record(limit, "file_size", None, subject, now);
+    }
+
+    fn record(
+        &self,
+        limit: &RuleRef,
+        what: &'static str,
+        key: Option<&Key>,
+        subject: &Subject,
+        now: Duration,
+    ) {
         if !self.may_record(limit, what, now) {
             return;
         }
@@ -42,7 +53,7 @@ impl Reports {
             limit = limit.name(),
             origin = %limit.origin(),
             what,
-            key = %key,
+            key = key.map(tracing::field::display),
             address = %subject.address,
             listener = subject.listener,
             user = subject.user.as_deref().map(|user| user.escape_ascii().to_string()),

@@ -62,7 +62,7 @@ fn shared(limits: Vec<Limit>) -> Arc<SharedLimits> {
 }
 
 fn admit(shared: &Arc<SharedLimits>) -> Result<Ticket, Refusal> {
-    shared.admit("ftps", ADDRESS)
+    shared.admit("ftps", ADDRESS).map_err(|refused| refused.refusal)
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,12 +89,12 @@ async fn users_count_once_they_are_logged_in() {
     let per_user = Limit { per: Scope::User, sessions: Some(1), ..limit("per user") };
     let shared = shared(vec![per_user]);
     let (first, second) = (admit(&shared).unwrap(), admit(&shared).unwrap());
-    assert!(first.admits(&subject(Some("anna"))));
-    assert!(!second.admits(&subject(Some("anna"))));
+    assert!(first.refuses(&subject(Some("anna"))).is_none());
+    assert!(second.refuses(&subject(Some("anna"))).is_some());
     let third = admit(&shared).unwrap();
-    assert!(third.admits(&subject(Some("berta"))));
+    assert!(third.refuses(&subject(Some("berta"))).is_none());
     drop(first);
-    assert!(admit(&shared).unwrap().admits(&subject(Some("anna"))));
+    assert!(admit(&shared).unwrap().refuses(&subject(Some("anna"))).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,11 +103,11 @@ async fn commands_are_counted_for_the_session_and_for_the_user_who_is_logged_in(
     let per_user = Limit { per: Scope::User, commands: rate(5, second), ..limit("per user") };
     let shared = shared(vec![per_user]);
     let ticket = admit(&shared).unwrap();
-    assert!((0..100).all(|_| ticket.allows_command()), "nobody is known yet");
-    assert!(ticket.admits(&subject(Some("anna"))));
-    assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
+    assert!((0..100).all(|_| ticket.refuses_command().is_none()), "nobody is known yet");
+    assert!(ticket.refuses(&subject(Some("anna"))).is_none());
+    assert_eq!((0..100).filter(|_| ticket.refuses_command().is_none()).count(), 5);
     advance(second).await;
-    assert_eq!((0..100).filter(|_| ticket.allows_command()).count(), 5);
+    assert_eq!((0..100).filter(|_| ticket.refuses_command().is_none()).count(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn sessions_that_are_open_count_under_limits_that_come_with_a_reload() {
     let tickets: Vec<_> = (0..3).map(|_| admit(&shared).unwrap()).collect();
     shared.reload(vec![Limit { sessions: Some(3), ..limit("l") }], Vec::new()).unwrap();
     assert_eq!(admit(&shared).unwrap_err(), Refusal::Sessions);
-    assert!(tickets[0].admits(&subject(Some("anna"))), "it is counted already");
+    assert!(tickets[0].refuses(&subject(Some("anna"))).is_none(), "it is counted already");
     drop(tickets);
     assert!(admit(&shared).is_ok());
 }
@@ -160,7 +160,7 @@ async fn passwords_are_counted_and_those_of_who_is_locked_out_are_not() {
     // Two were used, and two came back.
     let tried = (0..50).filter(|_| ticket.judge_login(&anna) == LoginVerdict::Try).count();
     assert_eq!(tried, 4);
-    assert_eq!(ticket.judge_login(&anna), LoginVerdict::TooMany);
+    assert_eq!(ticket.judge_login(&anna), LoginVerdict::TooMany("l".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,14 +168,18 @@ async fn transfers_count_until_they_are_over_and_a_session_has_one() {
     let per_address = Limit { transfers: Some(2), ..limit("l") };
     let shared = shared(vec![per_address.clone()]);
     let tickets: Vec<_> = (0..3).map(|_| admit(&shared).unwrap()).collect();
-    assert!(tickets[0].admits_transfer() && tickets[1].admits_transfer() && !tickets[2].admits_transfer());
+    assert!(
+        tickets[0].refuses_transfer().is_none()
+            && tickets[1].refuses_transfer().is_none()
+            && tickets[2].refuses_transfer().is_some()
+    );
     // A reload forgets none, changed or not.
     shared.reload(vec![per_address.clone()], Vec::new()).unwrap();
-    assert!(!tickets[2].admits_transfer());
+    assert!(tickets[2].refuses_transfer().is_some());
     shared.reload(vec![Limit { transfers: Some(1), ..per_address }], Vec::new()).unwrap();
     tickets[0].transfer_finished();
     tickets[0].transfer_finished();
-    assert!(!tickets[2].admits_transfer());
+    assert!(tickets[2].refuses_transfer().is_some());
     assert_eq!((shared.overview(9).transfers, shared.overview(9).fullest[0].share), (1, 1.0));
     drop(tickets);
     assert_eq!((shared.overview(9).transfers, shared.overview(9).fullest), (0, Vec::new()));
@@ -196,13 +200,13 @@ async fn tls_and_certificates_count_from_the_handshake_on() {
         ..subject(None)
     };
     let tickets: Vec<_> = (0..4).map(|_| admit(&shared).unwrap()).collect();
-    assert!((0..9).all(|_| tickets[0].allows_command()));
-    assert!(tickets[0].admits(&secured(TlsVersion::V12, "CN=acme")));
-    assert!(tickets[1].admits(&secured(TlsVersion::V13, "CN=other")));
-    assert!(tickets[2].admits(&secured(TlsVersion::V13, "CN=acme")));
-    assert!(!tickets[3].admits(&secured(TlsVersion::V13, "CN=acme")));
-    assert!(tickets[2].allows_command() && !tickets[2].allows_command());
-    assert!((0..9).all(|_| tickets[1].allows_command()));
+    assert!((0..9).all(|_| tickets[0].refuses_command().is_none()));
+    assert!(tickets[0].refuses(&secured(TlsVersion::V12, "CN=acme")).is_none());
+    assert!(tickets[1].refuses(&secured(TlsVersion::V13, "CN=other")).is_none());
+    assert!(tickets[2].refuses(&secured(TlsVersion::V13, "CN=acme")).is_none());
+    assert!(tickets[3].refuses(&secured(TlsVersion::V13, "CN=acme")).is_some());
+    assert!(tickets[2].refuses_command().is_none() && tickets[2].refuses_command().is_some());
+    assert!((0..9).all(|_| tickets[1].refuses_command().is_none()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +256,7 @@ async fn the_smallest_file_size_holds() {
         Limit { file_bytes_max: Some(5), per: Scope::User, ..limit("b") },
     ]);
     let ticket = admit(&shared).unwrap();
-    assert!(ticket.admits(&subject(Some("anna"))));
+    assert!(ticket.refuses(&subject(Some("anna"))).is_none());
     assert_eq!(ticket.file_bytes_max(), Some(5));
     shared.reload(Vec::new(), Vec::new()).unwrap();
     assert_eq!(ticket.file_bytes_max(), None);

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use ftpsgate_ftp::codec::{Command, Verb};
-use ftpsgate_ftp::session::{Context, Deed, Fact, Place, Standing, needs_paths};
+use ftpsgate_ftp::session::{Context, Decision, Deed, Fact, Place, Standing, needs_paths};
 use ftpsgate_policies::explain::{AccessExplanation, Because, Explanation, Matcher};
 use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::request::{Tls, TlsVersion};
@@ -112,6 +112,10 @@ struct Refusal {
     code: u16,
 }
 
+fn refusal(decision: &Decision, code: u16) -> Option<Refusal> {
+    (!decision.is_allowed).then(|| Refusal { rule: decision.rule().cloned(), code })
+}
+
 /// The rule that decides: that of the denial, else of the first access that a rule allows.
 fn deciding(explanation: &Explanation) -> Option<&RuleRef> {
     let denied = explanation.accesses.last().filter(|_| !explanation.is_allowed);
@@ -131,10 +135,9 @@ impl Case<'_> {
             return None;
         }
         let recorded = self.exchange.facts.iter().rev().find_map(|fact| match fact {
-            Fact::Denied { rule, code, .. } | Fact::Revoked { rule, code, .. } => {
-                Some(Refusal { rule: rule.clone(), code: *code })
-            }
-            Fact::ConnectionDenied { rule } => Some(Refusal { rule: rule.clone(), code: 421 }),
+            Fact::CommandFinished(record) => refusal(record.decision.as_ref()?, record.code?),
+            Fact::Revoked { decision, code, .. } => refusal(decision, *code),
+            Fact::Connected(decision) => refusal(decision, 421),
             _other => None,
         });
         let code = self.exchange.reply.as_ref().map_or(421, |reply| reply.code().value());

@@ -153,10 +153,10 @@ impl Rehearsal {
                 session.handle_reply(reply, now);
             }
             // Limits are not asked about.
-            Action::AdmitClient => session.handle_client_admitted(true, now),
+            Action::AdmitClient => session.handle_client_admitted(None, now),
             Action::JudgeLogin => session.handle_login_judged(LoginVerdict::Try, now),
-            Action::AdmitUser => session.handle_user_admitted(true, now),
-            Action::AdmitTransfer => session.handle_transfer_admitted(true, now),
+            Action::AdmitUser => session.handle_user_admitted(None, now),
+            Action::AdmitTransfer => session.handle_transfer_admitted(None, now),
             Action::LeasePort => {
                 session.handle_port_leased(Ok(SocketAddr::new(self.client, DATA_PORT)), now);
             }

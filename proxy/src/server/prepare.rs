@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::bind::{adopt, bind, is_missing_family};
 use super::{BoundSocket, Inherited, State, ports};
+use crate::audit::{Journal, OpenError, Opened};
 use crate::backend::Backend;
 use crate::config::{
     BackendTls, CertificateFallback, ClientCertificates, Config, Listener, Mode, TlsProfile,
@@ -30,6 +31,7 @@ pub(super) struct Prepared {
     pub(super) authority: Option<Arc<Authority>>,
     pub(super) certificates: Vec<Arc<Certificates>>,
     pub(super) trusts: Vec<Arc<ClientTrust>>,
+    pub(super) audit: Opened,
 }
 
 /// One listener's part of it.
@@ -89,6 +91,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// A file of the audit log.
+    #[error(transparent)]
+    Audit(#[from] OpenError),
     /// A port for data connections that cannot be had.
     #[error("{0}: {source}", source = .0.error)]
     Ports(#[from] BindError),
@@ -125,6 +130,7 @@ impl State {
         {
             return Err(StartError::UnknownSocket { name: name.clone() });
         }
+        let audit = Journal::open(&config.audit)?;
         let (tls, authority, trusts) = self.prepare_tls(&config)?;
         let backends = self.prepare_backends(&config)?;
         let mut sockets = Vec::new();
@@ -173,6 +179,8 @@ impl State {
                     own_ports: Arc::clone(&own_ports),
                     registry: Arc::clone(registry),
                     policies: policies.subscribe(),
+                    journal: Arc::clone(&self.journal),
+                    gateway: config.gateway.name.clone(),
                     ports: ports.remove(&PortUser::Listener(listener.name.clone())).unwrap_or_default(),
                 };
                 PreparedListener { service: Arc::new(service), sockets }
@@ -180,7 +188,7 @@ impl State {
             .collect();
         let certificates = tls.into_values().map(|tls| tls.certificates).collect();
         let backends = backends.into_values().collect();
-        Ok(Prepared { config, listeners, backends, authority, certificates, trusts })
+        Ok(Prepared { config, listeners, backends, authority, certificates, trusts, audit })
     }
 
     /// An unchanged one stays; a changed one keeps what is known of the servers that stay. One with TLS is always made

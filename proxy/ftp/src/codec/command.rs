@@ -41,6 +41,16 @@ pub enum CommandError {
     UnexpectedArgument(Verb),
 }
 
+impl CommandError {
+    /// The verb, where that is known.
+    pub fn verb(self) -> Option<Verb> {
+        match self {
+            Self::NoVerb | Self::UnknownVerb | Self::ForeignProtocol | Self::ProxyHeader => None,
+            Self::MissingArgument(verb) | Self::UnexpectedArgument(verb) => Some(verb),
+        }
+    }
+}
+
 impl Command {
     /// Parses a line without its CRLF, and without any CR, LF or NUL.
     ///

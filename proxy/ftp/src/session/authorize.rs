@@ -259,7 +259,7 @@ impl Object {
     }
 
     /// Where it is; where its name is a pattern, the directory above that.
-    fn place(&self, profile: PathProfile, directory: Option<&CanonicalPath>) -> (Place, bool) {
+    pub(super) fn place(&self, profile: PathProfile, directory: Option<&CanonicalPath>) -> (Place, bool) {
         match self.name.resolve(profile, directory) {
             Place::Path(path) if self.is_pattern => match split_pattern(&path) {
                 Some((directory, _)) => (Place::Path(directory), true),

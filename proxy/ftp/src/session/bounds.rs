@@ -6,6 +6,7 @@ use crate::codec::{Reply, Verb};
 
 use super::Session;
 use super::event::{Action, Direction, Fact, Now, RelayEnd};
+use super::record::{Decision, accesses};
 use super::transfer::{Running, Transfer};
 
 impl Session {
@@ -76,9 +77,10 @@ impl Session {
             return None;
         }
         let verb = running.command.verb();
-        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
+        let accesses = accesses(&running.items, running.findings);
+        let decision = Decision::denied(&refusal.denial);
         let code = refusal.reply.code().value();
-        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
+        self.facts.push_back(Fact::Revoked { verb, accesses, decision, code });
         Some(refusal.reply)
     }
 

@@ -301,6 +301,7 @@ impl Session {
             return self.expect_more(Expecting::Forwarded(verb), now);
         }
         self.note_reply(&reply);
+        self.reckon(&reply);
         self.answer(verb, reply);
     }
 

@@ -9,6 +9,7 @@ use ftpsgate_policies::{CanonicalPath, Permit, RuleRef};
 use crate::codec::{Command, FeatureSet, Protection, Reply, Verb};
 
 use super::fault::UpstreamFault;
+use super::record::{AccessRecord, CommandRecord, Decision};
 
 /// The time, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,8 +242,8 @@ pub enum LoginVerdict {
     Try,
     /// A limit of this name has locked the client or the user out.
     LockedOut(String),
-    /// Too many were tried lately.
-    TooMany,
+    /// Too many were tried lately: more than the limit of this name allows.
+    TooMany(String),
 }
 
 /// Why no port could be leased, for the client or for the backend.
@@ -293,26 +294,8 @@ pub enum Fact {
         /// Of the reply.
         code: u16,
     },
-    /// A command was answered.
-    CommandFinished {
-        /// Which.
-        verb: Verb,
-        /// With what.
-        code: u16,
-    },
-    /// Policy or the listener's rules refused a command.
-    Denied {
-        /// Which.
-        verb: Verb,
-        /// Its argument, where it is no secret.
-        argument: Option<Vec<u8>>,
-        /// The path that it means, where that is known.
-        path: Option<CanonicalPath>,
-        /// The rule, if a rule did, and where it stands.
-        rule: Option<RuleRef>,
-        /// With what.
-        code: u16,
-    },
+    /// A command is over: exactly one of these for each that was run.
+    CommandFinished(Box<CommandRecord>),
     /// A rule under observation, or a policy, would have decided a command; it did not.
     Observed {
         /// Which.
@@ -326,19 +309,21 @@ pub enum Fact {
         /// Whether it would have denied.
         is_denial: bool,
     },
-    /// Policy refused a connection before anything was said.
-    ConnectionDenied {
-        /// The rule.
-        rule: Option<RuleRef>,
+    /// A client connected; where policy refuses it, before anything was said.
+    Connected(Decision),
+    /// The client exceeded a limit, which ends its session.
+    LimitExceeded {
+        /// The limit's name.
+        limit: String,
     },
     /// A running transfer, or a login, is no longer allowed.
     Revoked {
         /// The transfer command; PASS for the login.
         verb: Verb,
-        /// The path, where that is known.
-        path: Option<CanonicalPath>,
-        /// The rule, if a rule did, and where it stands.
-        rule: Option<RuleRef>,
+        /// What the transfer does, to what.
+        accesses: Vec<AccessRecord>,
+        /// What policy says now.
+        decision: Decision,
         /// With what.
         code: u16,
     },
@@ -349,8 +334,6 @@ pub enum Fact {
         /// Where the server went.
         found: CanonicalPath,
     },
-    /// A transfer ended, well or badly; `code` tells.
-    TransferFinished(TransferRecord),
     /// A backend said which features it has.
     BackendFeatures(FeatureSet),
     /// A server does not speak EPSV.
@@ -359,31 +342,6 @@ pub enum Fact {
     Violation(Violation),
     /// The session is over.
     Closed(CloseReason),
-}
-
-/// One transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransferRecord {
-    /// RETR, STOR, LIST …
-    pub verb: Verb,
-    /// As the client wrote it.
-    pub argument: Option<Vec<u8>>,
-    /// Where the bytes went.
-    pub direction: Direction,
-    /// How many.
-    pub bytes: u64,
-    /// From the transfer command to its last reply.
-    pub duration: Duration,
-    /// The code that the client got.
-    pub code: u16,
-    /// How the data ended; `None`: no data was moved.
-    pub end: Option<RelayEnd>,
-    /// The TLS of the client's leg.
-    pub tls: Option<DataTls>,
-    /// The TLS of the backend's leg.
-    pub upstream_tls: Option<DataTls>,
-    /// STOU: the name in the backend's 150.
-    pub unique_name: Option<Vec<u8>>,
 }
 
 /// What a peer did that it must not. The name is what an operator searches for.

@@ -17,6 +17,7 @@ use crate::codec::{Command, Reply, Verb};
 use super::Session;
 use super::authorize::{Context, Deed, Object, Place};
 use super::event::{Fact, Now};
+use super::record::Decision;
 
 /// An object, and where it is.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub(super) struct Item {
     pub(super) follows_links: bool,
     pub(super) is_changed: bool,
     pub(super) is_listed: bool,
+    /// For records, where policy needs no paths: where this is, if the client is where it seems to be.
+    pub(super) reckoned: Option<CanonicalPath>,
 }
 
 /// What the server has said about a command's objects.
@@ -151,7 +154,15 @@ impl Session {
             follows_links: object.follows_links,
             is_changed: object.is_changed,
             is_listed: object.is_listed,
+            reckoned: None,
         };
+        if let (Place::Unresolved(_), Some(directory)) = (&item.place, &self.directory) {
+            let (place, is_pattern) = object.place(profile, Some(directory));
+            item.reckoned = place.path().cloned();
+            if is_pattern {
+                item.below = item.operations;
+            }
+        }
         if let (Place::Path(path), true) = (&item.place, object.is_pattern)
             && let Some((directory, pattern)) = split_pattern(path)
         {
@@ -278,6 +289,7 @@ impl Session {
             follows_links: false,
             is_changed: false,
             is_listed: false,
+            reckoned: None,
         };
         match self.judge(command, &[item], Findings::default(), None, now) {
             Judgement::Denied(refusal) => Err(refusal),
@@ -306,8 +318,10 @@ impl Session {
     }
 
     pub(super) fn permit_items(&mut self, command: &Command, items: &[Item], now: Now) -> Option<Permit> {
+        self.note_accesses(items, Findings::default());
         match self.judge_unseen(command, items, Findings::default(), self.announced_bytes(items), now) {
             Ok(permit) => {
+                self.note_decision(Decision::permitted(&permit));
                 self.observe(command, items, permit.observed());
                 Some(permit)
             }
@@ -330,28 +344,19 @@ impl Session {
 
     /// Refuses a command by the listener's rules.
     pub(super) fn refuse(&mut self, command: &Command, reply: Reply) {
-        let code = reply.code().value();
-        let argument = shown_argument(command);
-        let verb = command.verb();
-        self.facts.push_back(Fact::Denied { verb, argument, path: None, rule: None, code });
-        self.reply(reply);
+        self.note_refusal(command);
+        self.conclude(reply);
     }
 
     /// Refuses a command by policy.
     pub(super) fn deny(&mut self, command: &Command, items: &[Item], refusal: Refusal) {
-        self.record_denial(command, items, &refusal);
-        self.reply(refusal.reply);
+        self.note_denial(command, items, &refusal);
+        self.conclude(refusal.reply);
     }
 
-    pub(super) fn record_denial(&mut self, command: &Command, items: &[Item], refusal: &Refusal) {
+    pub(super) fn note_denial(&mut self, command: &Command, items: &[Item], refusal: &Refusal) {
         self.observe(command, items, &refusal.denial.observed);
-        self.facts.push_back(Fact::Denied {
-            verb: command.verb(),
-            argument: shown_argument(command),
-            path: first_path(items),
-            rule: refusal.denial.rule.clone(),
-            code: refusal.reply.code().value(),
-        });
+        self.note_decision(Decision::denied(&refusal.denial));
     }
 
     /// Records what would have been decided.

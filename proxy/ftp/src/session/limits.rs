@@ -20,13 +20,14 @@ impl Session {
         self.actions.push_back(Action::AdmitClient);
     }
 
-    /// The answer to [`Action::AdmitClient`].
-    pub fn handle_client_admitted(&mut self, is_admitted: bool, now: Now) {
+    /// The answer to [`Action::AdmitClient`]: the name of the limit that is exceeded, if one is.
+    pub fn handle_client_admitted(&mut self, refused_by: Option<String>, now: Now) {
         if !matches!(self.expecting, Expecting::Entrance) {
             return;
         }
         self.expecting = Expecting::Nothing;
-        if !is_admitted {
+        if let Some(limit) = refused_by {
+            self.note_limit(limit);
             return self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
         }
         if self.settings.mode == Mode::Implicit {
@@ -58,11 +59,14 @@ impl Session {
             }
             LoginVerdict::LockedOut(limit) => {
                 let reply = Reply::new(530, "Login incorrect.");
+                self.note_limit(limit.clone());
                 let user = self.subject.user.take();
+                self.note_failed_login(user.as_ref());
                 self.facts.push_back(Fact::LockedOut { user, limit, code: reply.code().value() });
                 self.refuse_login(reply, now);
             }
-            LoginVerdict::TooMany => {
+            LoginVerdict::TooMany(limit) => {
+                self.note_limit(limit);
                 return self.close(CloseReason::Limit, Some(answers::closing("Too many logins")));
             }
         }
@@ -75,18 +79,22 @@ impl Session {
         self.actions.push_back(Action::AdmitUser);
     }
 
-    /// The answer to [`Action::AdmitUser`].
-    pub fn handle_user_admitted(&mut self, is_admitted: bool, now: Now) {
+    /// The answer to [`Action::AdmitUser`]: the name of the limit that is exceeded, if one is.
+    pub fn handle_user_admitted(&mut self, refused_by: Option<String>, now: Now) {
         let expecting = std::mem::replace(&mut self.expecting, Expecting::Nothing);
         let Expecting::Admission { login } = expecting else {
             self.expecting = expecting;
             return;
         };
-        if is_admitted {
-            self.finish_login(login, now);
-            self.advance(now);
-        } else {
-            self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
+        match refused_by {
+            None => {
+                self.finish_login(login, now);
+                self.advance(now);
+            }
+            Some(limit) => {
+                self.note_limit(limit);
+                self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
+            }
         }
     }
 
@@ -108,25 +116,27 @@ impl Session {
         }
     }
 
-    /// The answer to [`Action::AdmitTransfer`].
-    pub fn handle_transfer_admitted(&mut self, is_admitted: bool, now: Now) {
+    /// The answer to [`Action::AdmitTransfer`]: the name of the limit that is exceeded, if one is.
+    pub fn handle_transfer_admitted(&mut self, refused_by: Option<String>, now: Now) {
         let Transfer::Setup(setup) = &mut self.transfer else { return };
         let Some(running) = setup.waiting.take() else { return };
-        if is_admitted {
+        let Some(limit) = refused_by else {
             self.open_transfer(running, now);
-        } else {
-            self.restart = None;
-            self.transfer = Transfer::Idle;
-            self.actions.push_back(Action::DiscardData);
-            // RFC 959 has 450 for every transfer command. The session is not at fault, and logging in anew would not help.
-            self.finish_transfer(running, Reply::new(450, "Too many transfers; try again later."), now);
-        }
+            return self.advance(now);
+        };
+        self.note_limit(limit);
+        self.restart = None;
+        self.transfer = Transfer::Idle;
+        self.actions.push_back(Action::DiscardData);
+        // RFC 959 has 450 for every transfer command. The session is not at fault, and logging in anew would not help.
+        self.finish_transfer(running, Reply::new(450, "Too many transfers; try again later."), now);
         self.advance(now);
     }
 
-    /// The client has given more commands than it may.
-    pub fn handle_limit_exceeded(&mut self, now: Now) {
+    /// The client has given more commands than this limit allows.
+    pub fn handle_limit_exceeded(&mut self, limit: String, now: Now) {
         if !self.is_closed() {
+            self.facts.push_back(Fact::LimitExceeded { limit });
             self.fail_transfer(now);
             self.close(CloseReason::Limit, Some(answers::closing("Too many commands")));
         }
@@ -155,7 +165,7 @@ impl Session {
     fn give_refusal(&mut self, reply: Reply) {
         self.forget_user();
         self.login_failures += 1;
-        self.reply(reply);
+        self.conclude(reply);
         if self.login_failures >= self.settings.login_attempts {
             let reply = answers::closing("Too many failed logins");
             self.close(CloseReason::LoginAttempts, Some(reply));

@@ -120,7 +120,7 @@ impl Session {
             Kind::Intermediate => {
                 self.phase =
                     if reply.code().value() == 332 { Phase::ExpectAccount } else { Phase::ExpectPassword };
-                self.reply(reply);
+                self.conclude(reply);
             }
             Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply, now),
         }
@@ -132,7 +132,7 @@ impl Session {
             Kind::Completion => self.log_in(reply, now),
             Kind::Intermediate if reply.code().value() == 332 => {
                 self.phase = Phase::ExpectAccount;
-                self.reply(reply);
+                self.conclude(reply);
             }
             Kind::Intermediate => self.violate_upstream(Violation::ImpossibleReply, now),
             Kind::TransientFailure | Kind::PermanentFailure => self.fail_login(reply, now),
@@ -173,7 +173,8 @@ impl Session {
         self.phase = Phase::Ready;
         self.timers.clear(Timer::Login);
         self.facts.push_back(Fact::LoggedIn);
-        self.reply(login);
+        self.directory = None;
+        self.conclude(login);
     }
 
     /// Back to where a name is expected: a password would not be for the name that policy last judged.
@@ -188,6 +189,7 @@ impl Session {
 
     fn fail_login(&mut self, reply: Reply, now: Now) {
         let user = self.subject.user.take();
+        self.note_failed_login(user.as_ref());
         self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
         self.refuse_login(reply, now);
     }

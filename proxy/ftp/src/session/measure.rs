@@ -115,7 +115,8 @@ impl Session {
         match (size_bytes, self.file_bytes_max) {
             (Some(size), Some(most)) if size > most => {
                 self.restart = None;
-                self.refuse(&running.command, answers::too_large_to_fetch());
+                self.note_file_limit();
+                self.conclude(answers::too_large_to_fetch());
             }
             (None, _) | (_, None) | (Some(_), Some(_)) => {
                 running.measured = Measured::Yes;

@@ -38,6 +38,8 @@ mod measure;
 mod opening;
 mod paths;
 mod queue;
+mod reckoning;
+mod record;
 mod renewal;
 mod review;
 mod route;
@@ -53,10 +55,11 @@ mod upstream;
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftpsgate_policies::{Links, Policy, Subject};
+use ftpsgate_policies::{CanonicalPath, Links, Policy, Subject};
 
 use crate::codec::{Command, CommandError, LineError, Reply, Verb};
 
@@ -75,6 +78,7 @@ pub use commands::own_refusal;
 pub use event::*;
 pub use fault::UpstreamFault;
 pub use judge::{Standing, needs_paths};
+pub use record::*;
 pub use settings::*;
 
 /// One downstream control connection and everything it owns.
@@ -105,6 +109,10 @@ pub struct Session {
     transfer: Transfer,
     /// Where everybody is, if paths count.
     view: Option<Box<View>>,
+    /// Where the client is, for records, where nothing else counts.
+    directory: Option<Box<CanonicalPath>>,
+    /// The command under way, for the records.
+    open: Option<Box<CommandRecord>>,
     /// A command under way to be sent.
     errand: Option<Box<Errand>>,
     representation: Representation,
@@ -168,6 +176,8 @@ impl Session {
             host: None,
             transfer: Transfer::Idle,
             view: None,
+            directory: None,
+            open: None,
             errand: None,
             representation: Representation::default(),
             announced: None,
@@ -190,9 +200,12 @@ impl Session {
             facts: VecDeque::new(),
             settings,
         };
-        if let Err(denial) = session.judge_connection(now) {
-            session.refuse_connection(denial);
-            return session;
+        match session.judge_connection(now) {
+            Ok(permit) => session.facts.push_back(Fact::Connected(Decision::permitted(&permit))),
+            Err(denial) => {
+                session.refuse_connection(denial);
+                return session;
+            }
         }
         session.timers.set(Timer::Login, now.monotonic + session.settings.login_timeout);
         session.begin_review(now);
@@ -268,6 +281,16 @@ impl Session {
         self.subject.user.as_deref()
     }
 
+    /// The control connection's TLS, once it stands.
+    pub fn tls(&self) -> Option<&ControlTls> {
+        self.security.tls()
+    }
+
+    /// The server that the session has last reached.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.upstream.map(|upstream| upstream.server)
+    }
+
     /// The client wrote a command line.
     pub fn handle_command(&mut self, command: Result<Command, CommandError>, now: Now) {
         if self.is_closed() {
@@ -282,7 +305,7 @@ impl Session {
             Err(CommandError::ProxyHeader) if self.subject.user.is_none() => {
                 return self.violate(Violation::ProxyHeader, None);
             }
-            Err(error) => Entry::Refused(answers::command_error(error)),
+            Err(error) => Entry::Refused(error.verb(), answers::command_error(error)),
         };
         self.queue.push(entry);
         self.advance(now);
@@ -310,7 +333,7 @@ impl Session {
             self.fail_transfer(now);
             return self.violate(Violation::LongLines, Some(reply));
         }
-        self.queue.push(Entry::Refused(reply));
+        self.queue.push(Entry::Refused(None, reply));
         self.advance(now);
     }
 
@@ -416,8 +439,14 @@ impl Session {
             match self.queue.pop() {
                 None if self.ended => return self.close(CloseReason::ClientGone, None),
                 None => return self.rest(now),
-                Some(Entry::Refused(reply)) => self.reply(reply),
-                Some(Entry::Command(command)) => self.run(command, now),
+                Some(Entry::Refused(verb, reply)) => {
+                    self.open_record_of_line(verb);
+                    self.conclude(reply);
+                }
+                Some(Entry::Command(command)) => {
+                    self.open_record(&command);
+                    self.run(command, now);
+                }
             }
         }
     }
@@ -428,15 +457,17 @@ impl Session {
             // Before the 150 the client would take the answer for the transfer's.
             return false;
         }
-        let (verb, code) = match self.queue.peek() {
-            Some(command) if command.verb() == Verb::Noop => (Verb::Noop, 200),
-            Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => {
-                (Verb::Stat, 213)
-            }
+        let code = match self.queue.peek() {
+            Some(command) if command.verb() == Verb::Noop => 200,
+            Some(command) if command.verb() == Verb::Stat && command.argument().is_none() => 213,
             Some(_) | None => return false,
         };
-        self.queue.pop();
-        self.answer(verb, Reply::new(code, "Transfer in progress."));
+        if let Some(Entry::Command(command)) = self.queue.pop() {
+            let transfer = self.open.take();
+            self.open_record(&command);
+            self.conclude(Reply::new(code, "Transfer in progress."));
+            self.open = transfer;
+        }
         true
     }
 
@@ -496,10 +527,10 @@ impl Session {
         self.actions.push_back(Action::Reply(reply));
     }
 
-    /// Answers a command, for the records too.
+    /// Gives the command under way its last reply.
     fn answer(&mut self, verb: Verb, reply: Reply) {
-        self.facts.push_back(Fact::CommandFinished { verb, code: reply.code().value() });
-        self.reply(reply);
+        debug_assert!(self.open.as_ref().is_some_and(|open| open.verb == Some(verb)), "{verb:?}");
+        self.conclude(reply);
     }
 
     /// The client broke a rule that nobody can go on after. No transfer runs any more.
@@ -513,8 +544,9 @@ impl Session {
             return;
         }
         // In the middle of a handshake nothing can be said, least of all in clear.
-        if let Some(reply) = reply.filter(|_| self.phase != Phase::Handshake) {
-            self.reply(reply);
+        match reply.filter(|_| self.phase != Phase::Handshake) {
+            Some(reply) => self.conclude(reply),
+            None => self.close_record(None),
         }
         let is_idle = matches!(self.expecting, Expecting::Nothing) && self.upstream.is_some();
         if is_idle
@@ -529,6 +561,7 @@ impl Session {
         self.phase = Phase::Closed;
         self.expecting = Expecting::Nothing;
         self.transfer = Transfer::Idle;
+        self.directory = None;
         self.errand = None;
         self.renewal = None;
         self.credentials = None;

@@ -33,7 +33,11 @@ impl Session {
         if direction == Direction::Upload && self.is_announced_too_large() {
             self.restart = None;
             self.announced = None;
-            return self.refuse(&command, answers::too_large_to_store());
+            let context = Context { held: None, is_restarted: false };
+            let items = self.items(&Deed::of(&command, context));
+            self.note_accesses(&items, Findings::default());
+            self.note_file_limit();
+            return self.conclude(answers::too_large_to_store());
         }
         let started = now.monotonic;
         if self.view.is_some() && self.has_setup() {
@@ -169,7 +173,7 @@ impl Session {
                     running.unique_name = unique_name(reply.last_text());
                 }
                 if let Err(refusal) = self.judge_unique_name(&running, now) {
-                    self.record_denial(&running.command, &running.items, &refusal);
+                    self.note_denial(&running.command, &running.items, &refusal);
                     self.actions.push_back(Action::CancelRelay);
                     return self.abort_transfer(running, refusal.reply, now);
                 }

@@ -9,8 +9,8 @@ use crate::codec::{Command, Reply, Verb};
 pub(super) enum Entry {
     /// To be run.
     Command(Command),
-    /// Not a command; the answer waits for its turn.
-    Refused(Reply),
+    /// Not a command, or one that lacks what this verb needs; the answer waits for its turn.
+    Refused(Option<Verb>, Reply),
 }
 
 /// The queue. Who fills it asks [`Queue::has_room`] before reading more from the client.
@@ -49,7 +49,7 @@ impl Queue {
     pub(super) fn peek(&self) -> Option<&Command> {
         match self.entries.front()? {
             Entry::Command(command) => Some(command),
-            Entry::Refused(_) => None,
+            Entry::Refused(..) => None,
         }
     }
 
@@ -57,7 +57,7 @@ impl Queue {
     pub(super) fn has(&self, verb: Verb) -> bool {
         self.entries.iter().any(|entry| match entry {
             Entry::Command(command) => command.verb() == verb,
-            Entry::Refused(_) => false,
+            Entry::Refused(..) => false,
         })
     }
 
@@ -69,7 +69,7 @@ impl Queue {
 fn size(entry: &Entry) -> usize {
     match entry {
         Entry::Command(command) => command.size(),
-        Entry::Refused(_) => 0,
+        Entry::Refused(..) => 0,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::codec::{Reply, Verb};
 use super::answers;
 use super::event::{Action, CloseReason, Direction, Fact, Now};
 use super::judge::Refusal;
+use super::record::{Decision, accesses};
 use super::settings::Mode;
 use super::timers::Timer;
 use super::transfer::Running;
@@ -98,8 +99,8 @@ impl Session {
     fn revoke_login(&mut self, refusal: Refusal, now: Now) {
         self.facts.push_back(Fact::Revoked {
             verb: Verb::Pass,
-            path: None,
-            rule: refusal.denial.rule,
+            accesses: Vec::new(),
+            decision: Decision::denied(&refusal.denial),
             code: 421,
         });
         self.fail_transfer(now);
@@ -110,21 +111,22 @@ impl Session {
     fn revoke_transfer(&mut self, refusal: Refusal, now: Now) {
         let Some(running) = self.transfer.stoppable() else { return };
         let verb = running.command.verb();
-        let path = running.items.iter().find_map(|item| item.place.path()).cloned();
+        let accesses = accesses(&running.items, running.findings);
+        let decision = Decision::denied(&refusal.denial);
         let reply = if running.direction == Direction::Upload && self.is_size_at_fault(running, now) {
             refusal.reply
         } else {
             Reply::new(426, "Policy no longer allows this transfer; transfer aborted.")
         };
         let code = reply.code().value();
-        self.facts.push_back(Fact::Revoked { verb, path, rule: refusal.denial.rule, code });
+        self.facts.push_back(Fact::Revoked { verb, accesses, decision, code });
         self.stop_transfer(reply, now);
     }
 
     /// A connection that is not allowed is told so before anything else; under TLS from the first byte nothing can be
     /// said.
     pub(super) fn refuse_connection(&mut self, denial: Denial) {
-        self.facts.push_back(Fact::ConnectionDenied { rule: denial.rule });
+        self.facts.push_back(Fact::Connected(Decision::denied(&denial)));
         let reply = match self.settings.mode {
             Mode::Implicit => None,
             Mode::Explicit | Mode::Plain => {

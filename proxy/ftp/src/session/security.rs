@@ -116,7 +116,9 @@ impl Session {
         }
         self.security.private_at_once = mechanism == Mechanism::TlsPrivate;
         self.phase = Phase::Handshake;
-        self.actions.push_back(Action::UpgradeDownstream(Reply::new(234, "Proceed with TLS.")));
+        let reply = Reply::new(234, "Proceed with TLS.");
+        self.close_record(Some(reply.code().value()));
+        self.actions.push_back(Action::UpgradeDownstream(reply));
     }
 
     pub(super) fn run_pbsz(&mut self, command: &Command) {

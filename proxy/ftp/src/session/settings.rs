@@ -33,6 +33,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Decides every command, until `Session::handle_policy_changed`.
     pub policy: Arc<Policy>,
+    /// Records are kept: it is worth while to reckon where clients are.
+    pub is_audited: bool,
     /// Tells policy what time it is.
     pub clock: LocalClock,
     /// From connect to a completed login.

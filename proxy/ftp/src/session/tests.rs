@@ -24,6 +24,7 @@ mod modes;
 mod passive;
 mod paths;
 mod pipelining;
+mod records;
 mod rename;
 mod renewal;
 mod restart;

@@ -11,9 +11,10 @@ use crate::codec::{Command, Kind, Reply};
 
 use super::abort::Abort;
 use super::answers;
-use super::event::{Action, Direction, Fact, Now, RelayEnd, RelayReport, TransferRecord, Violation};
+use super::event::{Action, Direction, Now, RelayEnd, RelayReport, Violation};
 use super::judge::{Findings, Item};
 use super::measure::Measured;
+use super::record::TransferRecord;
 use super::setup::{BackendData, ClientData, Setup};
 use super::upstream::is_final;
 use super::{Expecting, Session};
@@ -270,7 +271,11 @@ impl Session {
                 let end = report.end;
                 running.bytes = report.bytes;
                 running.report = Some(Box::new(report));
-                let failure = self.judge_size(&running, now).or_else(|| answers::relay_failure(end));
+                let denial = self.judge_size(&running, now);
+                if denial.is_none() && matches!(end, RelayEnd::TooLarge(_)) {
+                    self.note_file_limit();
+                }
+                let failure = denial.or_else(|| answers::relay_failure(end));
                 match (failure, held) {
                     (None, Some(reply)) => self.settle(running, reply, now),
                     (None, None) => {
@@ -364,56 +369,49 @@ impl Session {
     /// A transfer command that was never sent gets its final reply.
     pub(super) fn finish_unopened(
         &mut self,
-        command: &Command,
         direction: Direction,
         started: Duration,
         reply: Reply,
         now: Now,
     ) {
-        self.record_unopened(command, direction, started, reply.code().value(), now);
-        self.reply(reply);
+        self.note_unopened(direction, started, now);
+        self.conclude(reply);
     }
 
-    fn record_unopened(
-        &mut self,
-        command: &Command,
-        direction: Direction,
-        started: Duration,
-        code: u16,
-        now: Now,
-    ) {
-        self.facts.push_back(Fact::TransferFinished(TransferRecord {
-            verb: command.verb(),
-            argument: command.argument().map(<[u8]>::to_vec),
+    fn note_unopened(&mut self, direction: Direction, started: Duration, now: Now) {
+        let duration = now.monotonic.saturating_sub(started);
+        self.note_transfer(TransferRecord {
             direction,
             bytes: 0,
-            duration: now.monotonic.saturating_sub(started),
-            code,
+            duration,
             end: None,
             tls: None,
             upstream_tls: None,
             unique_name: None,
-        }));
+        });
     }
 
     /// A transfer that will not end by itself, because the session does.
     pub(super) fn fail_transfer(&mut self, now: Now) {
-        if let Some((command, direction, started)) = self.take_transfer_errand() {
+        if let Some((direction, started)) = self.take_transfer_errand() {
             // The reply that closes the session is its answer.
-            self.record_unopened(&command, direction, started, 421, now);
+            self.note_unopened(direction, started, now);
+            self.close_record(Some(421));
         }
         match self.transfer.take() {
             Transfer::Idle | Transfer::Aborting(_) => {}
             // The reply that closes the session is its answer.
             Transfer::Setup(setup) => {
                 if let Some(running) = setup.waiting {
-                    self.record_transfer(&running, 421, now);
+                    self.note_running(&running, now);
+                    self.close_record(Some(421));
                 }
             }
             // The backend may have begun: an upload whose connection ended cleanly would be an empty file.
             Transfer::Opening { running, .. } => {
                 self.actions.push_back(Action::CancelRelay);
-                self.record_transfer(&running, 421, now);
+                self.note_running(&running, now);
+                self.close_record(Some(421));
             }
             Transfer::Relaying { running, .. }
             | Transfer::Completing { running }
@@ -427,24 +425,28 @@ impl Session {
 
     /// Gives a transfer command its final reply. The transfer's state is the caller's to have left.
     pub(super) fn finish_transfer(&mut self, running: Running, reply: Reply, now: Now) {
-        self.record_transfer(&running, reply.code().value(), now);
-        self.reply(reply);
+        self.note_running(&running, now);
+        self.conclude(reply);
     }
 
-    fn record_transfer(&mut self, running: &Running, code: u16, now: Now) {
+    fn note_running(&mut self, running: &Running, now: Now) {
         let report = running.report.as_deref();
-        self.facts.push_back(Fact::TransferFinished(TransferRecord {
-            verb: running.command.verb(),
-            argument: running.command.argument().map(<[u8]>::to_vec),
+        self.note_transfer(TransferRecord {
             direction: running.direction,
             bytes: running.bytes,
             duration: now.monotonic.saturating_sub(running.started),
-            code,
             end: running.end(),
             tls: report.and_then(|report| report.tls.clone()),
             upstream_tls: report.and_then(|report| report.upstream_tls.clone()),
             unique_name: running.unique_name.clone(),
-        }));
+        });
+    }
+
+    fn note_transfer(&mut self, transfer: TransferRecord) {
+        debug_assert!(self.open.is_some(), "a transfer is a command under way");
+        if let Some(record) = &mut self.open {
+            record.transfer = Some(transfer);
+        }
     }
 }
 

@@ -138,6 +138,7 @@ impl World {
             failed_login_delay: Duration::from_secs(1),
             hosts: vec!["ftp.example.com".into()],
             policy: Arc::new(if servers.has_paths { path_rules() } else { Policy::allow_all() }),
+            is_audited: servers.has_paths,
             clock: LocalClock::none(),
             login_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(300),
@@ -390,9 +391,9 @@ impl World {
             }
             Action::BoundRelay(_) => panic!("no rule here looks at sizes"),
             Action::JudgeLogin => self.session.handle_login_judged(LoginVerdict::Try, self.now()),
-            Action::AdmitClient => self.session.handle_client_admitted(true, self.now()),
-            Action::AdmitUser => self.session.handle_user_admitted(true, self.now()),
-            Action::AdmitTransfer => self.session.handle_transfer_admitted(true, self.now()),
+            Action::AdmitClient => self.session.handle_client_admitted(None, self.now()),
+            Action::AdmitUser => self.session.handle_user_admitted(None, self.now()),
+            Action::AdmitTransfer => self.session.handle_transfer_admitted(None, self.now()),
             Action::FinishDownload => self.driver.finish(),
             Action::Close => {
                 self.is_closed = true;
@@ -468,9 +469,9 @@ impl World {
     fn learn(&mut self, fact: &Fact) {
         assert!(self.closed_for.is_none(), "after the end: {fact:?}");
         match fact {
-            Fact::TransferFinished(record) => {
+            Fact::CommandFinished(record) if record.transfer.is_some() => {
                 self.transfers_recorded += 1;
-                let is_good = (200..300).contains(&record.code);
+                let is_good = record.code.is_some_and(|code| (200..300).contains(&code));
                 assert!(!is_good || self.driver.is_complete(), "{record:?} for data that is not complete");
             }
             Fact::LoginFailed { .. } => self.has_login_failed = true,
@@ -481,10 +482,10 @@ impl World {
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
             | Fact::LockedOut { .. }
-            | Fact::CommandFinished { .. }
-            | Fact::Denied { .. }
+            | Fact::CommandFinished(_)
+            | Fact::LimitExceeded { .. }
             | Fact::Observed { .. }
-            | Fact::ConnectionDenied { .. }
+            | Fact::Connected(_)
             | Fact::Revoked { .. }
             | Fact::SymlinkFollowed { .. }
             | Fact::BackendFeatures(_)

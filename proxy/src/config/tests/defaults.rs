@@ -14,9 +14,10 @@ fn the_seven_line_configuration_is_complete() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let loaded = right(MINIMAL);
     assert_eq!(loaded.warnings, []);
-    let Config { gateway, tls, listeners, backends, routes, rules, policy: _, limits, admin } = loaded.config;
+    let Config { gateway, tls, listeners, backends, routes, rules, policy: _, limits, audit, admin } =
+        loaded.config;
     assert_eq!(admin, Admin { socket: None });
-    assert_eq!(routes, []);
+    assert_eq!((routes, audit), (Vec::new(), Vec::new()));
     assert_eq!((rules.default, rules.mode), (Action::Allow, rule::Mode::Enforce));
     assert!(rules.rules.is_empty() && rules.groups.is_empty() && rules.tests.is_empty());
     assert_eq!(limits, []);
@@ -263,6 +264,7 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
                 }
                 "[[listener]]" => (MINIMAL.replacen("\n\n", &format!("\n{line}\n"), 1), 4),
                 "[[backend]]" => (format!("{MINIMAL}{line}"), 8),
+                "[[audit]]" => (format!("{MINIMAL}[[audit]]\n{line}"), 9),
                 "[admin]" => (format!("{MINIMAL}[admin]\n{line}"), 9),
                 other => panic!("no file for keys of {other}"),
             };
@@ -279,8 +281,37 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
 
 #[test]
 fn later_sections_are_refused_once_each() {
-    let text = format!("{MINIMAL}[[audit]]\nkind = 'a'\n[[audit]]\nkind = 'b'\n");
-    assert_eq!(wrong(&text), ["8:3: `audit` is not available in this version"]);
+    let text = format!("{MINIMAL}[[audit]]\nchain = true\n[[audit]]\npath = 'b'\non_failure = 'open'\n");
+    assert_eq!(
+        wrong(&text),
+        [
+            "9:1: `chain` is not available in this version",
+            "12:1: `on_failure` is not available in this version"
+        ]
+    );
+}
+
+#[test]
+fn an_audit_log_has_defaults_and_a_file_of_its_own() {
+    let audit = |text: &str| right(&format!("{MINIMAL}{text}")).config.audit;
+    let json = |path: &str| Audit { kind: AuditKind::Json, path: path.into() };
+    assert_eq!(audit("[[audit]]"), [json("/var/log/ftpsgate/audit.jsonl")]);
+    assert_eq!(
+        audit("[[audit]]\nkind = 'json'\npath = 'a.jsonl'\n[[audit]]\npath = '/b'"),
+        [json("/etc/ftpsgate/a.jsonl"), json("/b")]
+    );
+    only_error(
+        &format!("{MINIMAL}[[audit]]\npath = 'a'\n[[audit]]\npath = '/etc/ftpsgate/./a'"),
+        "11:8: two [[audit]] write to the same file",
+        "a `path` of its own",
+    );
+    for kind in ["xferlog", "syslog", "journald"] {
+        only_error(
+            &format!("{MINIMAL}[[audit]]\nkind = '{kind}'"),
+            &format!("9:8: `kind`: `{kind}` is not available in this version"),
+            "write kind = \"json\"",
+        );
+    }
 }
 
 #[test]

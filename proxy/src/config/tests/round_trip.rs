@@ -185,6 +185,11 @@ const EVERY_KEY: &str = r#"
     from = "2001:db8::1"
     command = "CONNECT"
     expect = "allow"
+    [[audit]]
+    kind = "json"
+    path = "audit \"log\".jsonl"
+    [[audit]]
+    path = "/var/log/other.jsonl"
     [admin]
     socket = "/run/ftpsgate/admin.sock"
 "#;

@@ -12,6 +12,7 @@ use crate::codec::{Command, Reply, Verb};
 use super::super::authorize::{Context, Deed, Place, Spelling};
 use super::super::event::{Action, Direction, Now};
 use super::super::judge::{Doubt, Findings, Item, Judgement};
+use super::super::record::Decision;
 use super::super::transfer::{Judged, Transfer};
 use super::super::{Expecting, Session};
 use super::probe::Probe;
@@ -106,17 +107,21 @@ impl Session {
             return self.answer(command.verb(), problem);
         }
         let items = self.items(&deed);
+        self.note_accesses(&items, Findings::default());
         let size = self.announced_bytes(&items);
         match self.judge(&command, &items, Findings::default(), size, now) {
             Judgement::Denied(refusal) => {
                 self.forget_transfer(&then);
                 return self.deny(&command, &items, refusal);
             }
-            // The server is led there, and nothing is sent that would be judged again.
-            Judgement::Allowed(permit) if matches!(then, Then::Enter) => {
-                self.observe(&command, &items, permit.observed());
+            Judgement::Allowed(permit) => {
+                self.note_decision(Decision::permitted(&permit));
+                // The server is led there, and nothing is sent that would be judged again.
+                if matches!(then, Then::Enter) {
+                    self.observe(&command, &items, permit.observed());
+                }
             }
-            Judgement::Allowed(_) | Judgement::Unclear(_) => {}
+            Judgement::Unclear(_) => {}
         }
         let errand = Errand::new(command, held, items, deed.spelling, then);
         self.errand = Some(Box::new(errand));
@@ -322,7 +327,7 @@ impl Session {
             Then::Transfer { direction, started } => {
                 self.restart = None;
                 self.announced = None;
-                self.finish_unopened(&errand.command, direction, started, reply, now);
+                self.finish_unopened(direction, started, reply, now);
             }
             Then::LoggedIn { .. } | Then::Again { .. } | Then::Nothing => {}
         }
@@ -330,6 +335,7 @@ impl Session {
 
     pub(super) fn deny_errand(&mut self, refusal: super::super::judge::Refusal, _now: Now) {
         let Some(errand) = self.errand.take() else { return };
+        self.note_accesses(&errand.items, errand.findings);
         self.forget_transfer(&errand.then);
         match errand.then {
             Then::Enter | Then::Forward | Then::Pair | Then::Transfer { .. } => {
@@ -344,6 +350,8 @@ impl Session {
         let is_verbatim = self.is_verbatim();
         let Some(errand) = self.errand.take() else { return };
         let Errand { command, held, items, spelling, findings, then, .. } = *errand;
+        self.note_accesses(&items, findings);
+        self.note_decision(Decision::permitted(&permit));
         self.observe(&command, &items, permit.observed());
         let at = self.view.as_ref().and_then(|view| view.at.path.clone());
         let spelled = if is_verbatim {
@@ -420,13 +428,12 @@ impl Session {
         let Some(errand) = &mut self.errand else { return };
         if let Then::Transfer { direction, started } = errand.then {
             errand.then = Then::Nothing;
-            let command = errand.command.clone();
             self.restart = None;
             self.announced = None;
             if self.transfer.take_setup() {
                 self.actions.push_back(Action::DiscardData);
             }
-            self.finish_unopened(&command, direction, started, reply, now);
+            self.finish_unopened(direction, started, reply, now);
         }
     }
 
@@ -438,10 +445,10 @@ impl Session {
     }
 
     /// The session ends: nothing is done any more.
-    pub(in super::super) fn take_transfer_errand(&mut self) -> Option<(Command, Direction, Duration)> {
+    pub(in super::super) fn take_transfer_errand(&mut self) -> Option<(Direction, Duration)> {
         let errand = self.errand.take()?;
         match errand.then {
-            Then::Transfer { direction, started } => Some((errand.command, direction, started)),
+            Then::Transfer { direction, started } => Some((direction, started)),
             Then::Enter
             | Then::Forward
             | Then::Pair

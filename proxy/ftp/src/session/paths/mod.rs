@@ -158,6 +158,8 @@ impl Session {
                 None
             }
             (Some(view), false) if view.is_home() => {
+                let known = view.working_directory().filter(|_| self.settings.is_audited);
+                self.directory = known.cloned().map(Box::new);
                 self.view = None;
                 Some(command)
             }

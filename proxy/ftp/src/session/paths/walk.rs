@@ -81,6 +81,7 @@ impl Session {
                 view.is_stale = false;
             }
             None => {
+                self.directory = None;
                 let directory = found.clone();
                 let view = View { directory, at: found, is_stale: false, lacks_mlst: false };
                 self.view = Some(Box::new(view));

@@ -21,9 +21,9 @@ use ftpsgate_policies::{PathProfile, Policy};
 
 use crate::codec::{Command, FeatureSet, LineError, Protection, Reply, ReplyDecoder};
 use crate::session::{
-    Action, Client, ControlTls, DataTickets, DataTls, Destination, Direction, Fact, LocalClock, LoginVerdict,
-    Mode, Now, PortError, RelayEnd, RelayReport, RequestedServer, RequireTls, Session, Settings,
-    UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
+    Action, Client, CommandRecord, ControlTls, DataTickets, DataTls, DecidedBy, Destination, Direction, Fact,
+    LocalClock, LoginVerdict, Mode, Now, PortError, RelayEnd, RelayReport, RequestedServer, RequireTls,
+    Session, Settings, UpstreamData, UpstreamFailure, UpstreamInfo, UpstreamSettings, UpstreamTls,
 };
 
 /// One session, its clock, and what it has asked for and nobody has looked at.
@@ -38,6 +38,8 @@ pub(super) struct Wire {
     clock: Duration,
     asked: VecDeque<String>,
     facts: VecDeque<String>,
+    /// Commands that are over.
+    pub(super) records: Vec<CommandRecord>,
 }
 
 /// What differs from one scene to the next.
@@ -61,6 +63,7 @@ impl Scene {
                 failed_login_delay: Duration::ZERO,
                 hosts: vec!["ftp.example.com".into(), "*.example.net".into()],
                 policy: Arc::new(Policy::allow_all()),
+                is_audited: false,
                 clock: LocalClock::none(),
                 login_timeout: Duration::from_secs(30),
                 idle_timeout: Duration::from_secs(300),
@@ -156,6 +159,7 @@ impl Scene {
             clock: Duration::ZERO,
             asked: VecDeque::new(),
             facts: VecDeque::new(),
+            records: Vec::new(),
         };
         wire.collect();
         wire
@@ -292,7 +296,7 @@ impl Wire {
         }
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["C", "closed"] => session.handle_downstream_closed(now),
-            ["C", "limited"] => session.handle_limit_exceeded(now),
+            ["C", "limited"] => session.handle_limit_exceeded("l".into(), now),
             ["C", "ended"] => session.handle_downstream_ended(now),
             ["C", "partial"] => session.handle_line_progress(true, now),
             ["C", "whole"] => session.handle_line_progress(false, now),
@@ -379,14 +383,15 @@ impl Wire {
     /// Answers what only limits can; whether it was such a question.
     fn ask_limits(&mut self, action: &Action) -> bool {
         let now = self.now();
+        let limit = |is_reached: bool| is_reached.then(|| "l".to_owned());
         if matches!(action, Action::AdmitClient) {
-            self.session.handle_client_admitted(!self.is_full, now);
+            self.session.handle_client_admitted(limit(self.is_full), now);
         } else if matches!(action, Action::JudgeLogin) {
             self.session.handle_login_judged(self.verdict.clone(), now);
         } else if matches!(action, Action::AdmitUser) {
-            self.session.handle_user_admitted(!self.is_full, now);
+            self.session.handle_user_admitted(limit(self.is_full), now);
         } else if matches!(action, Action::AdmitTransfer) {
-            self.session.handle_transfer_admitted(!self.is_busy, now);
+            self.session.handle_transfer_admitted(limit(self.is_busy), now);
         } else {
             return false;
         }
@@ -409,6 +414,9 @@ impl Wire {
         while let Some(fact) = self.session.poll_fact() {
             assert!(!shows_secret(&fact), "a secret in {fact:?}");
             self.facts.push_back(describe_fact(&fact));
+            if let Fact::CommandFinished(record) = fact {
+                self.records.push(*record);
+            }
         }
         assert!(!shows_secret(&self.session), "a secret in {:?}", self.session);
         if self.session.is_closed() {
@@ -568,6 +576,32 @@ fn describe_command(command: &Command) -> String {
     line.strip_suffix(b"\r\n").expect("a whole line").escape_ascii().to_string().replace("\\'", "'")
 }
 
+/// A command's one fact, in short: its denial, else its transfer, else its end.
+fn describe_record(record: &CommandRecord) -> String {
+    let verb = record.verb_name();
+    let code = record.code.map_or("-".to_owned(), |code| code.to_string());
+    let decision = record.decision.as_ref().filter(|decision| !decision.is_allowed);
+    match (decision, &record.transfer) {
+        (Some(decision), transfer) if transfer.is_none() || decision.by != DecidedBy::Limit => {
+            let argument = record.argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
+            let rule = decision.rule().map(|rule| format!(" by {rule}"));
+            format!("denied {verb}{} {code}{}", argument.unwrap_or_default(), rule.unwrap_or_default())
+        }
+        (_, Some(transfer)) => {
+            let seconds = transfer.duration.as_secs();
+            let name = transfer.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
+            let end = transfer.end.map_or("none".into(), |end| format!("{end:?}"));
+            let bytes = transfer.bytes;
+            let tls = match (&transfer.tls, &transfer.upstream_tls) {
+                (None, None) => String::new(),
+                (down, up) => format!(" tls {} {}", version(down), version(up)),
+            };
+            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
+        }
+        (_, None) => format!("finished {verb} {code}"),
+    }
+}
+
 fn describe_fact(fact: &Fact) -> String {
     match fact {
         Fact::TlsEstablished(_) => "tls".into(),
@@ -580,37 +614,22 @@ fn describe_fact(fact: &Fact) -> String {
             let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
             format!("login failed {user} {code}")
         }
-        Fact::CommandFinished { verb, code } => format!("finished {} {code}", verb.name()),
-        Fact::Denied { verb, argument, code, rule, path: _ } => {
-            let argument = argument.as_ref().map(|bytes| format!(" {}", bytes.escape_ascii()));
-            let rule = rule.as_ref().map(|rule| format!(" by {rule}"));
-            let verb = verb.name();
-            format!("denied {verb}{} {code}{}", argument.unwrap_or_default(), rule.unwrap_or_default())
-        }
+        Fact::CommandFinished(record) => describe_record(record),
         Fact::Observed { verb, rule, is_denial, .. } => {
             let action = if *is_denial { "denied" } else { "allowed" };
             let rule = rule.as_ref().map_or("the default", |rule| rule.name());
             format!("observed {} {action} by {rule}", verb.name())
         }
-        Fact::ConnectionDenied { rule } => {
-            format!("connection denied by {}", rule.as_ref().map_or("the default", |rule| rule.name()))
+        Fact::Connected(decision) if decision.is_allowed => "connected".into(),
+        Fact::Connected(decision) => {
+            format!("connection denied by {}", decision.rule().map_or("the default", |rule| rule.name()))
         }
-        Fact::Revoked { verb, rule, code, .. } => {
-            let rule = rule.as_ref().map_or("the default", |rule| rule.name());
+        Fact::LimitExceeded { limit } => format!("limit {limit}"),
+        Fact::Revoked { verb, decision, code, .. } => {
+            let rule = decision.rule().map_or("the default", |rule| rule.name());
             format!("revoked {} {code} by {rule}", verb.name())
         }
         Fact::SymlinkFollowed { asked, found } => format!("symlink {asked} {found}"),
-        Fact::TransferFinished(record) => {
-            let seconds = record.duration.as_secs();
-            let name = record.unique_name.as_ref().map(|name| format!(" as {}", name.escape_ascii()));
-            let end = record.end.map_or("none".into(), |end| format!("{end:?}"));
-            let (verb, code, bytes) = (record.verb.name(), record.code, record.bytes);
-            let tls = match (&record.tls, &record.upstream_tls) {
-                (None, None) => String::new(),
-                (down, up) => format!(" tls {} {}", version(down), version(up)),
-            };
-            format!("transfer {verb} {code} {bytes}B {seconds}s {end}{}{tls}", name.unwrap_or_default())
-        }
         Fact::BackendFeatures(_) => "features".into(),
         Fact::Routed(backend) => format!("routed {backend}"),
         Fact::UpstreamFailed { fault, is_retried } => format!("upstream failed {is_retried}: {fault}"),

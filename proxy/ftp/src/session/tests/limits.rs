@@ -79,7 +79,7 @@ fn a_client_whose_tls_counts_learns_after_its_handshake_that_there_are_too_many(
 #[test]
 fn a_password_too_many_ends_the_session_and_the_backend_does_not_hear_it() {
     let mut wire = delayed();
-    wire.verdict = LoginVerdict::TooMany;
+    wire.verdict = LoginVerdict::TooMany("l".into());
     wire.play("C> PASS hunter2\nC< 421 …\nB> QUIT\n* close\n= closed limit");
 }
 
@@ -93,7 +93,7 @@ fn a_lockout_sounds_like_a_wrong_password() {
             LoginVerdict::Try => {
                 wire.play("C> PASS hunter2\nB> PASS hunter2\n+400ms\nB< 530 Login incorrect.\n+599ms");
             }
-            LoginVerdict::LockedOut(_) | LoginVerdict::TooMany => wire.play("C> PASS hunter2\n+999ms"),
+            LoginVerdict::LockedOut(_) | LoginVerdict::TooMany(_) => wire.play("C> PASS hunter2\n+999ms"),
         }
         wire.play("+1ms\nC< 530 Login incorrect.");
     };
