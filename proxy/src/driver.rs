@@ -53,6 +53,8 @@ struct Driver {
     /// Its part in the process's limits.
     ticket: Ticket,
     session: Session,
+    /// Of a password that waits until others are no longer tried.
+    turn: Option<Box<watch::Receiver<()>>>,
     downstream: Downstream,
     /// The TLS handshake with the client, which has the socket meanwhile.
     securing: Option<Securing>,
@@ -76,6 +78,8 @@ enum Event {
     Deadline,
     Stage,
     Policy,
+    /// A password may be tried that waits.
+    Turn,
 }
 
 /// Runs a session to its end.
@@ -98,6 +102,7 @@ pub async fn run(
         session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
         ticket,
+        turn: None,
         securing: None,
         upstream: UpstreamSide::new(Arc::clone(&service), ends),
         data: DataPlane::new(Arc::clone(&service), address, local, dialled),
@@ -150,7 +155,7 @@ impl Driver {
         let deadline = self.session.poll_timeout().map(|deadline| self.epoch + deadline);
         let hears_client = self.session.wants_command();
         let is_congested = self.downstream.is_congested();
-        let Self { downstream, securing, upstream, data, stage, policies, alarm, .. } = self;
+        let Self { downstream, securing, turn, upstream, data, stage, policies, alarm, .. } = self;
         // A stream is read or written at one time, not both: what is written is small, and comes first. Deadlines go
         // before everything that a peer could do without end.
         select! {
@@ -165,6 +170,13 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             } => Event::Secured(secured),
+            () = async {
+                match turn {
+                    // The limits outlive every session.
+                    Some(turn) => _ = turn.changed().await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Turn,
             event = upstream.next_event(!is_congested) => Event::Server(event),
             event = async {
                 if downstream.has_output() {
@@ -214,6 +226,10 @@ impl Driver {
             Event::Data(DataEvent::RelayFinished(report)) => self.session.handle_relay_finished(report, now),
             Event::Data(DataEvent::DownloadFinished(is_clean)) => {
                 self.session.handle_download_finished(is_clean, now);
+            }
+            Event::Turn => {
+                self.turn = None;
+                self.judge_login();
             }
             Event::Deadline => self.session.handle_timeout(now),
             Event::Policy => {
@@ -301,10 +317,7 @@ impl Driver {
                 let refused_by = self.ticket.refuses(self.session.subject());
                 self.session.handle_client_admitted(refused_by, self.now());
             }
-            Action::JudgeLogin => {
-                let verdict = self.ticket.judge_login(self.session.subject());
-                self.session.handle_login_judged(verdict, self.now());
-            }
+            Action::JudgeLogin => self.judge_login(),
             Action::AdmitUser => {
                 let refused_by = self.ticket.refuses(self.session.subject());
                 self.session.handle_user_admitted(refused_by, self.now());
@@ -335,6 +348,14 @@ impl Driver {
             Action::BoundRelay(bytes_max) => self.data.bound(bytes_max),
             Action::FinishDownload => self.data.finish(),
             Action::Close => {}
+        }
+    }
+
+    /// Whether the client's password may be tried; if that is not known yet, when others' are no longer tried.
+    fn judge_login(&mut self) {
+        match self.ticket.judge_login(self.session.subject()) {
+            Ok(verdict) => self.session.handle_login_judged(verdict, self.now()),
+            Err(turn) => self.turn = Some(Box::new(turn)),
         }
     }
 

@@ -24,6 +24,7 @@ use ftpsgate_policies::limit::{
     Party,
 };
 use ftpsgate_policies::rule::Group;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -45,6 +46,8 @@ pub struct SharedLimits {
     reports: Reports,
     rates: Rates,
     bounds_files: AtomicBool,
+    /// Changes whenever a password that was tried is no longer.
+    turns: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,8 @@ struct Member {
     hold: Hold,
     /// While a transfer lasts.
     transfer: Option<Hold>,
+    /// While a password is tried.
+    attempt: Option<Hold>,
 }
 
 /// One session's part in the limits; dropping it gives everything back.
@@ -113,6 +118,7 @@ impl Default for SharedLimits {
             reports: Reports::default(),
             rates: Rates::default(),
             bounds_files: AtomicBool::new(false),
+            turns: watch::Sender::new(()),
         }
     }
 }
@@ -137,8 +143,8 @@ impl SharedLimits {
         counted.reload(limits, groups)?;
         self.bounds_files.store(bounds_files, Ordering::Relaxed);
         self.rates.changed(has_rates);
-        for (&session, Member { subject, hold, transfer }) in members {
-            for hold in std::iter::once(hold).chain(transfer) {
+        for (&session, Member { subject, hold, transfer, attempt }) in members {
+            for hold in std::iter::once(hold).chain(transfer).chain(attempt) {
                 counted.renew(hold, Party { subject, session });
             }
         }
@@ -177,7 +183,7 @@ impl SharedLimits {
         });
         match held {
             Ok(hold) => {
-                members.insert(number, Member { subject, hold, transfer: None });
+                members.insert(number, Member { subject, hold, transfer: None, attempt: None });
                 Ok(Ticket { limits: Arc::clone(self), number })
             }
             Err(exceeded) => {
@@ -248,25 +254,43 @@ impl Ticket {
         Some(exceeded.limit.name().to_owned())
     }
 
-    /// The client gives a password: may it be tried?
-    pub fn judge_login(&self, subject: &Subject) -> LoginVerdict {
+    /// The client gives a password: may it be tried? It is until the login has failed, or been let in, or the session
+    /// ends.
+    ///
+    /// # Errors
+    ///
+    /// Whether it may will be known when a change comes: so many passwords are tried at this moment that a lockout could
+    /// begin with them.
+    pub fn judge_login(&self, subject: &Subject) -> Result<LoginVerdict, watch::Receiver<()>> {
         let shared = &self.limits;
         if !shared.judges_logins.load(Ordering::Relaxed) {
-            return LoginVerdict::Try;
+            return Ok(LoginVerdict::Try);
         }
+        // From before it is asked: no change is missed.
+        let turns = shared.turns.subscribe();
         let now = shared.now();
-        let limits = &mut shared.state().limits;
+        let State { limits, members } = &mut *shared.state();
         let party = Party { subject, session: self.number };
         if let Some(lockout) = limits.locked(party, now) {
             shared.reports.locked(lockout, subject, now);
-            return LoginVerdict::LockedOut(lockout.limit.name().to_owned());
+            return Ok(LoginVerdict::LockedOut(lockout.limit.name().to_owned()));
         }
-        match limits.count(Event::Login, party, now) {
-            Ok(()) => LoginVerdict::Try,
-            Err(exceeded) => {
-                shared.reports.refused(&exceeded, subject, now);
-                LoginVerdict::TooMany(exceeded.limit.name().to_owned())
-            }
+        let Some(attempt) = limits.begin_attempt(party, now) else { return Err(turns) };
+        if let Err(exceeded) = limits.count(Event::Login, party, now) {
+            limits.release(attempt);
+            shared.reports.refused(&exceeded, subject, now);
+            return Ok(LoginVerdict::TooMany(exceeded.limit.name().to_owned()));
+        }
+        let before = members.get_mut(&self.number).and_then(|member| member.attempt.replace(attempt));
+        before.into_iter().for_each(|hold| limits.release(hold));
+        Ok(LoginVerdict::Try)
+    }
+
+    /// A password is no longer tried.
+    fn end_attempt(&self, State { limits, members }: &mut State) {
+        if let Some(attempt) = members.get_mut(&self.number).and_then(|member| member.attempt.take()) {
+            limits.release(attempt);
+            self.limits.turns.send_replace(());
         }
     }
 
@@ -277,7 +301,12 @@ impl Ticket {
             return;
         }
         let now = shared.now();
-        let begun = shared.state().limits.login_failed(Party { subject, session: self.number }, now);
+        let begun = {
+            let mut state = shared.state();
+            let begun = state.limits.login_failed(Party { subject, session: self.number }, now);
+            self.end_attempt(&mut state);
+            begun
+        };
         for lockout in begun {
             warn!(
                 target: "audit",
@@ -295,7 +324,9 @@ impl Ticket {
     pub fn refuses(&self, subject: &Subject) -> Option<String> {
         let shared = &self.limits;
         let now = shared.now();
-        let State { limits, members } = &mut *shared.state();
+        let mut state = shared.state();
+        self.end_attempt(&mut state);
+        let State { limits, members } = &mut *state;
         let member = members.get_mut(&self.number)?;
         let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
         member.subject = subject.clone();
@@ -362,8 +393,12 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let State { limits, members } = &mut *self.limits.state();
-        if let Some(Member { subject: _, hold, transfer }) = members.remove(&self.number) {
-            std::iter::once(hold).chain(transfer).for_each(|hold| limits.release(hold));
+        if let Some(Member { subject: _, hold, transfer, attempt }) = members.remove(&self.number) {
+            let was_trying = attempt.is_some();
+            std::iter::once(hold).chain(transfer).chain(attempt).for_each(|hold| limits.release(hold));
+            if was_trying {
+                self.limits.turns.send_replace(());
+            }
         }
     }
 }
@@ -376,6 +411,7 @@ pub(crate) fn counted_key(counted: Counted) -> &'static str {
         Counted::Event(Event::Command) => "commands",
         Counted::Activity(Activity::Session) => "sessions",
         Counted::Activity(Activity::Transfer) => "transfers",
+        Counted::Activity(Activity::Attempt) => "failed_logins",
     }
 }
 

@@ -225,12 +225,7 @@ fn all_that_a_session_takes_into_account_can_be_asked() {
         ),
         // Sizes, announced and counted.
         (user(&["ALLO 2000", "STOR /in/a"]), 4, "small files", "552 Small files only"),
-        (
-            user(&["--size", "2KiB", "STOR /in/a"]),
-            4,
-            "small files",
-            "552 Small files only",
-        ),
+        (user(&["--size", "2KiB", "STOR /in/a"]), 4, "small files", "552 Small files only"),
         (user(&["--size", "1KiB", "STOR /in/a"]), 0, "in", "larger_than = \"1KiB\"; here it is 1KiB"),
         // Directories, pairs, offsets.
         (user(&["--directory", "/in", "RETR a"]), 0, "in", "download /in/a"),

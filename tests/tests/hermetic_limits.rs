@@ -1,7 +1,7 @@
 //! Limits, against the real binary: who gets 421, who is locked out, and for how long.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use ftpsgate_tests::client::Client;
@@ -107,6 +107,31 @@ fn failed_logins_lock_an_address_out_and_the_server_hears_nothing_more() {
     scene.gateway.sighup();
     scene.gateway.log().wait_since(mark, |event| event.is("reloaded"), PATIENCE).expect("it reloads");
     assert_eq!(attempt(&scene, "anna", CANARY).0, 530);
+}
+
+#[test]
+fn passwords_that_are_tried_at_once_cannot_outrun_the_lockout() {
+    // It answers no password before as many are tried as may be.
+    let tried = Arc::new(Barrier::new(3));
+    let script = Script::new().on("PASS", move |session, _| {
+        tried.wait();
+        session.reply("530 Wrong password")?;
+        Ok(Flow::Continue)
+    });
+    let scene = limited(script, "[[limit]]\nname = 'l'\nper = 'user'\nfailed_logins = '3/10min'");
+    let ready = Barrier::new(12);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut client = Client::connect(scene.gateway.address("plain"));
+                client.greeting();
+                client.expect("USER anna", 331);
+                ready.wait();
+                client.expect("PASS wrong", 530);
+            });
+        }
+    });
+    assert_eq!(scene.server.record().count("PASS"), 3);
 }
 
 #[test]

@@ -40,6 +40,12 @@ impl Failures {
         }
         is_too_many
     }
+
+    /// How many still count.
+    pub(super) fn count(&self, now: Duration) -> usize {
+        let now = nanoseconds(now);
+        self.at_ns.iter().filter(|&&at| now.saturating_sub(at) < self.window_ns).count()
+    }
 }
 
 impl Fading for Failures {

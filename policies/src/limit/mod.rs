@@ -54,6 +54,9 @@ pub enum Activity {
     Session,
     /// A transfer.
     Transfer,
+    /// A password that the server has not answered. Where failed logins are limited there may be as many as could fail
+    /// before the lockout: who tries many at once gains nothing by it.
+    Attempt,
 }
 
 /// Which part of a limit is exceeded.
@@ -100,7 +103,7 @@ struct Counters {
     limit: Arc<Limit>,
     reference: RuleRef,
     events: [Option<(Spacing, Table<Bucket>)>; 3],
-    activities: [Option<(u32, HashMap<Key, u32>)>; 2],
+    activities: [Option<(u32, HashMap<Key, u32>)>; 3],
     failures: Option<Table<Failures>>,
 }
 
@@ -276,6 +279,27 @@ impl Limits {
         }
     }
 
+    /// Begins to try a password. `None`: so many are under way that a lockout could begin with them; when one has ended
+    /// it may be asked again.
+    pub fn begin_attempt(&mut self, party: Party<'_>, now: Duration) -> Option<Hold> {
+        let may_begin = |counters: &Counters| {
+            let (Some(rate), Some((_, under_way)), Some(key)) = (
+                counters.limit.failed_logins,
+                &counters.activities[Activity::Attempt as usize],
+                counters.limit.per.key(party),
+            ) else {
+                return true;
+            };
+            let failures = counters.failures.as_ref().and_then(|table| table.find(&key));
+            let failed = failures.map_or(0, |failures| failures.count(now));
+            failed + under_way.get(&key).map_or(0, |&count| count as usize) < rate.count.get() as usize
+        };
+        let mut concerned = self.counters.iter().filter(|counters| counters.concerns(&self.groups, party));
+        let mut hold = Hold { activity: Activity::Attempt, counts: Vec::new() };
+        concerned.all(may_begin).then(|| self.renew(&mut hold, party))?;
+        Some(hold)
+    }
+
     /// Remembers that a login failed. The lockouts that begin with it.
     pub fn login_failed(&mut self, party: Party<'_>, now: Duration) -> Vec<Lockout> {
         let groups = &self.groups;
@@ -346,6 +370,7 @@ impl Limits {
                 let used = used.filter(|(_, share)| *share > 0.0);
                 fills.extend(used.map(|(key, share)| fill(Counted::Event(event), key, share)));
             }
+            // Passwords under way are not worth a line: they end within the second.
             for activity in [Activity::Session, Activity::Transfer] {
                 let Some((most, counts)) = &counters.activities[activity as usize] else { continue };
                 let shares = counts.iter().map(|(key, &count)| (key, f64::from(count) / f64::from(*most)));
@@ -401,7 +426,8 @@ impl Counters {
             id,
             reference: RuleRef::new(&limit.name, &limit.origin),
             events: rates.map(|rate| rate.map(|rate| (Spacing::new(rate), Table::default()))),
-            activities: [limit.sessions, limit.transfers].map(|most| most.map(|most| (most, HashMap::new()))),
+            activities: [limit.sessions, limit.transfers, limit.failed_logins.map(|rate| rate.count.get())]
+                .map(|most| most.map(|most| (most, HashMap::new()))),
             failures: limit.failed_logins.map(|_| Table::default()),
             limit: Arc::new(limit),
         }

@@ -38,7 +38,7 @@ fn rate(count: u32, period: Duration) -> Option<EventRate> {
 }
 
 fn is_locked(ticket: &Ticket, subject: &Subject) -> bool {
-    matches!(ticket.judge_login(subject), LoginVerdict::LockedOut(_))
+    matches!(ticket.judge_login(subject), Ok(LoginVerdict::LockedOut(_)))
 }
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -117,7 +117,7 @@ async fn failed_logins_lock_out_until_time_or_an_operator_ends_it() {
     let ticket = admit(&shared).unwrap();
     let anna = subject(Some("anna"));
     for _ in 0..3 {
-        assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
+        assert_eq!(ticket.judge_login(&anna).unwrap(), LoginVerdict::Try);
         ticket.login_failed(&anna);
     }
     assert!(is_locked(&ticket, &anna));
@@ -126,10 +126,10 @@ async fn failed_logins_lock_out_until_time_or_an_operator_ends_it() {
     assert!(is_locked(&ticket, &anna));
     assert_eq!(shared.overview(9).lockouts.len(), 2);
     assert_eq!(shared.unlock_address(ADDRESS), 1);
-    assert_eq!(ticket.judge_login(&anna), LoginVerdict::LockedOut("by user".into()));
-    assert_eq!(ticket.judge_login(&subject(Some("berta"))), LoginVerdict::Try);
+    assert_eq!(ticket.judge_login(&anna).unwrap(), LoginVerdict::LockedOut("by user".into()));
+    assert_eq!(ticket.judge_login(&subject(Some("berta"))).unwrap(), LoginVerdict::Try);
     advance(Duration::from_secs(901)).await;
-    assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
+    assert_eq!(ticket.judge_login(&anna).unwrap(), LoginVerdict::Try);
     assert_eq!(shared.unlock_user(b"anna"), 0);
 }
 
@@ -152,15 +152,15 @@ async fn passwords_are_counted_and_those_of_who_is_locked_out_are_not() {
     let ticket = admit(&shared).unwrap();
     let anna = subject(Some("anna"));
     for _ in 0..2 {
-        assert_eq!(ticket.judge_login(&anna), LoginVerdict::Try);
+        assert_eq!(ticket.judge_login(&anna).unwrap(), LoginVerdict::Try);
         ticket.login_failed(&anna);
     }
     assert!((0..50).all(|_| is_locked(&ticket, &anna)));
     advance(MINUTE / 2).await;
     // Two were used, and two came back.
-    let tried = (0..50).filter(|_| ticket.judge_login(&anna) == LoginVerdict::Try).count();
+    let tried = (0..50).filter(|_| ticket.judge_login(&anna).unwrap() == LoginVerdict::Try).count();
     assert_eq!(tried, 4);
-    assert_eq!(ticket.judge_login(&anna), LoginVerdict::TooMany("l".to_owned()));
+    assert_eq!(ticket.judge_login(&anna).unwrap(), LoginVerdict::TooMany("l".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,4 +260,33 @@ async fn the_smallest_file_size_holds() {
     assert_eq!(ticket.file_bytes_max(), Some(5));
     shared.reload(Vec::new(), Vec::new()).unwrap();
     assert_eq!(ticket.file_bytes_max(), None);
+}
+
+/// As many passwords are tried at once as could fail before the lockout; the others wait, and find it begun.
+#[tokio::test(start_paused = true)]
+async fn passwords_that_are_tried_at_once_cannot_outrun_the_lockout() {
+    let shared = shared(vec![Limit { failed_logins: rate(3, MINUTE), ..limit("l") }]);
+    let tickets: Vec<Ticket> = (0..10).map(|_| admit(&shared).unwrap()).collect();
+    let anna = subject(Some("anna"));
+    let mut turns = Vec::new();
+    for ticket in &tickets {
+        match ticket.judge_login(&anna) {
+            Ok(verdict) => assert_eq!(verdict, LoginVerdict::Try),
+            Err(turn) => turns.push(turn),
+        }
+    }
+    assert_eq!(turns.len(), 7);
+    assert!(turns.iter().all(|turn| !turn.has_changed().unwrap()));
+    // One is let in, one fails, and one goes away: two places are free.
+    assert!(tickets[0].refuses(&anna).is_none());
+    tickets[1].login_failed(&anna);
+    let mut tickets = tickets.into_iter();
+    drop(tickets.by_ref().nth(2));
+    assert!(turns.iter().all(|turn| turn.has_changed().unwrap()));
+    let tickets: Vec<Ticket> = tickets.collect();
+    let (tried, waiting): (Vec<&Ticket>, Vec<&Ticket>) =
+        tickets.iter().partition(|ticket| ticket.judge_login(&anna).is_ok());
+    assert_eq!((tried.len(), waiting.len()), (2, 5));
+    tried.iter().for_each(|ticket| ticket.login_failed(&anna));
+    assert!(waiting.iter().all(|ticket| is_locked(ticket, &anna)));
 }
