@@ -5,6 +5,7 @@
 
 mod harness;
 mod policy;
+mod words;
 
 mod abort;
 mod active_backend;
