@@ -65,7 +65,14 @@ struct Member {
     /// While a transfer lasts.
     transfer: Option<Hold>,
     /// While a password is tried.
-    attempt: Option<Hold>,
+    attempt: Option<Box<Attempt>>,
+}
+
+/// A password that is tried, by a user who is not logged in.
+#[derive(Debug)]
+struct Attempt {
+    subject: Subject,
+    hold: Hold,
 }
 
 /// One session's part in the limits; dropping it gives everything back.
@@ -144,7 +151,10 @@ impl SharedLimits {
         self.bounds_files.store(bounds_files, Ordering::Relaxed);
         self.rates.changed(has_rates);
         for (&session, Member { subject, hold, transfer, attempt }) in members {
-            for hold in std::iter::once(hold).chain(transfer).chain(attempt) {
+            for hold in std::iter::once(hold).chain(transfer) {
+                counted.renew(hold, Party { subject, session });
+            }
+            if let Some(Attempt { subject, hold }) = attempt.as_deref_mut() {
                 counted.renew(hold, Party { subject, session });
             }
         }
@@ -275,21 +285,22 @@ impl Ticket {
             shared.reports.locked(lockout, subject, now);
             return Ok(LoginVerdict::LockedOut(lockout.limit.name().to_owned()));
         }
-        let Some(attempt) = limits.begin_attempt(party, now) else { return Err(turns) };
+        let Some(hold) = limits.begin_attempt(party, now) else { return Err(turns) };
         if let Err(exceeded) = limits.count(Event::Login, party, now) {
-            limits.release(attempt);
+            limits.release(hold);
             shared.reports.refused(&exceeded, subject, now);
             return Ok(LoginVerdict::TooMany(exceeded.limit.name().to_owned()));
         }
+        let attempt = Box::new(Attempt { subject: subject.clone(), hold });
         let before = members.get_mut(&self.number).and_then(|member| member.attempt.replace(attempt));
-        before.into_iter().for_each(|hold| limits.release(hold));
+        before.into_iter().for_each(|attempt| limits.release(attempt.hold));
         Ok(LoginVerdict::Try)
     }
 
     /// A password is no longer tried.
     fn end_attempt(&self, State { limits, members }: &mut State) {
         if let Some(attempt) = members.get_mut(&self.number).and_then(|member| member.attempt.take()) {
-            limits.release(attempt);
+            limits.release(attempt.hold);
             self.limits.turns.send_replace(());
         }
     }
@@ -343,10 +354,12 @@ impl Ticket {
         let shared = &self.limits;
         let State { limits, members } = &mut *shared.state();
         let member = members.get_mut(&self.number)?;
+        // A session has one at a time.
+        member.transfer.take().into_iter().for_each(|old| limits.release(old));
         let party = Party { subject: &member.subject, session: self.number };
         match limits.hold(Activity::Transfer, party) {
             Ok(hold) => {
-                member.transfer.replace(hold).into_iter().for_each(|old| limits.release(old));
+                member.transfer = Some(hold);
                 None
             }
             Err(exceeded) => {
@@ -395,6 +408,7 @@ impl Drop for Ticket {
         let State { limits, members } = &mut *self.limits.state();
         if let Some(Member { subject: _, hold, transfer, attempt }) = members.remove(&self.number) {
             let was_trying = attempt.is_some();
+            let attempt = attempt.map(|attempt| attempt.hold);
             std::iter::once(hold).chain(transfer).chain(attempt).for_each(|hold| limits.release(hold));
             if was_trying {
                 self.limits.turns.send_replace(());

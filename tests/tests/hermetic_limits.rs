@@ -398,3 +398,16 @@ fn no_size_is_asked_for_where_no_limit_for_files_holds() {
     assert_eq!(scene.client().download("RETR file"), b"content");
     assert!(!scene.server.record().has_command("SIZE"));
 }
+
+#[test]
+fn a_download_that_is_refused_for_its_size_gives_its_place_back() {
+    let script = Script::new().file("file", &[7; 100_000]).file("small", &[7; 50_000]);
+    let scene = limited(script, "[[limit]]\nname = 'l'\nper = 'user'\nfile_size = '50KB'\ntransfers = 1");
+    let mut client = scene.client();
+    let data = client.open_data();
+    client.expect("RETR file", 550);
+    drop(data);
+    assert_eq!(client.download("RETR small").len(), 50_000);
+    // Another session of the user has one, too.
+    assert_eq!(scene.client().download("RETR small").len(), 50_000);
+}

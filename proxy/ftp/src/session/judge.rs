@@ -221,10 +221,16 @@ impl Session {
             (Err(denial), _, _) => return refuse(denial, &mut question, &accesses),
         };
         for item in items {
-            let Some(path) = item.place.path() else { continue };
-            if !self.needs_paths {
-                break;
-            }
+            let Some(path) = item.place.path().filter(|_| self.needs_paths) else {
+                // Nobody can say what lies below, or no rule asks: then each operation must be allowed wherever that is.
+                let target = target(&item.place);
+                let below: Vec<_> =
+                    item.below.iter().map(|&operation| Access { operation, target }).collect();
+                match question.ask(&below) {
+                    Ok(_) => continue,
+                    Err(denial) => return refuse(denial, &mut question, &below),
+                }
+            };
             let root = CanonicalPath::root();
             let path = if item.follows_links && self.links != Links::Harmless { &root } else { path };
             let mixed = item.below.iter().find(|&&operation| !question.holds_below(operation, path));
@@ -422,11 +428,7 @@ pub fn needs_paths(policy: &Policy) -> bool {
 fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {
     let mut accesses = Vec::new();
     for item in items {
-        let target = match &item.place {
-            Place::Nothing => Target::Nothing,
-            Place::Unresolved(_) => Target::Unresolved,
-            Place::Here(path) | Place::Path(path) => Target::Path(path),
-        };
+        let target = target(&item.place);
         accesses.extend(item.operations.iter().map(|&operation| {
             let is_replaced = operation == Operation::Upload && item.may_replace && replaces;
             let operation = if is_replaced { Operation::Overwrite } else { operation };
@@ -434,6 +436,14 @@ fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {
         }));
     }
     accesses
+}
+
+fn target(place: &Place) -> Target<'_> {
+    match place {
+        Place::Nothing => Target::Nothing,
+        Place::Unresolved(_) => Target::Unresolved,
+        Place::Here(path) | Place::Path(path) => Target::Path(path),
+    }
 }
 
 /// The deepest directory above the first component that is a pattern, and the rest.

@@ -27,7 +27,8 @@ impl Session {
         }
         self.expecting = Expecting::Nothing;
         if let Some(limit) = refused_by {
-            self.note_limit(limit);
+            // No command is under way.
+            self.facts.push_back(Fact::LimitExceeded { limit });
             return self.close(CloseReason::Limit, Some(answers::closing("Too many sessions")));
         }
         if self.settings.mode == Mode::Implicit {

@@ -194,6 +194,37 @@ impl Session {
         self.refuse_login(reply, now);
     }
 
+    /// The session ends. A password that was tried and not answered counts as a wrong one: who leaves as soon as a server
+    /// hesitates would otherwise try as many as it likes. Not where only the server, or the gateway, is at fault.
+    pub(super) fn settle_login(&mut self, reason: CloseReason, reply: Option<&Reply>) {
+        let is_tried = self.phase == Phase::UpstreamPassword && matches!(self.expecting, Expecting::Password);
+        let counts = match reason {
+            CloseReason::Quit
+            | CloseReason::ClientGone
+            | CloseReason::TlsFailed
+            | CloseReason::ClientViolation(_)
+            | CloseReason::LoginAttempts
+            | CloseReason::IdleTimeout
+            | CloseReason::LineTimeout
+            | CloseReason::BackendGone
+            | CloseReason::Denied
+            | CloseReason::Limit => true,
+            // A server that answers nobody tells nobody anything.
+            CloseReason::LoginTimeout
+            | CloseReason::BackendUnavailable
+            | CloseReason::BackendTimeout
+            | CloseReason::BackendViolation(_)
+            | CloseReason::NotResynchronised
+            | CloseReason::Draining => false,
+        };
+        if is_tried && counts {
+            let user = self.subject.user.clone();
+            self.note_failed_login(user.as_ref());
+            let code = reply.map_or(UNANSWERED, |reply| reply.code().value());
+            self.facts.push_back(Fact::LoginFailed { user, code });
+        }
+    }
+
     fn lacks_tls(&self) -> bool {
         match self.settings.require_tls {
             RequireTls::Data | RequireTls::Login => !self.security.is_secure(),
@@ -201,3 +232,6 @@ impl Session {
         }
     }
 }
+
+/// What a login that nobody answered is recorded with.
+const UNANSWERED: u16 = 421;

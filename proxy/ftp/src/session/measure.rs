@@ -116,7 +116,7 @@ impl Session {
             (Some(size), Some(most)) if size > most => {
                 self.restart = None;
                 self.note_file_limit();
-                self.conclude(answers::too_large_to_fetch());
+                self.finish_transfer(running, answers::too_large_to_fetch(), now);
             }
             (None, _) | (_, None) | (Some(_), Some(_)) => {
                 running.measured = Measured::Yes;

@@ -543,6 +543,7 @@ impl Session {
         if self.is_closed() {
             return;
         }
+        self.settle_login(reason, reply.as_ref());
         // In the middle of a handshake nothing can be said, least of all in clear.
         match reply.filter(|_| self.phase != Phase::Handshake) {
             Some(reply) => self.conclude(reply),

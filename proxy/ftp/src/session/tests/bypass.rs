@@ -533,3 +533,30 @@ fn lang_and_opts() {
 fn the_end_of_a_time_window_in_mid_transfer() {
     super::revocation::an_hour_passes();
 }
+
+/// Nobody can say where the words lead: what they would do below is asked about all the same.
+#[test]
+fn what_is_done_below_words_that_cannot_be_resolved() {
+    session_with("deny delete /secret/**\nallow").play(
+        "C> RMDA /secret
+         C< 55…
+         C> RMDA /home/\\xff/../../secret
+         C< 55…
+         C> SITE RMDIR /home/\\xff/../../secret
+         C< 55…",
+    );
+    session_with("deny download,list /secret/**\nallow").play(
+        "C> SITE SYMLINK /secret/k /home/l
+         C< 55…
+         C> SITE SYMLINK /home/\\xff/../../secret/k /home/l
+         C< 55…",
+    );
+}
+
+/// A rule that says nobody deletes means whole directories, too.
+#[test]
+fn recursive_removal_where_deleting_is_denied_everywhere() {
+    let mut wire = Scene::plain().policy(policy("deny delete\nallow")).log_in();
+    wire.play("C> DELE /x\nC< 550 …\nC> RMDA /x\nC< 550 …\nC> SITE RMDIR /x\nC< 550 …");
+    wire.play("C> RMD /x\nB> RMD /x");
+}

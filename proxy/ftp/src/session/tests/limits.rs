@@ -123,3 +123,25 @@ fn a_refused_transfer_leaves_no_offset_behind() {
     wire.play(ARM);
     wire.play("C> RETR a\nB> RETR a");
 }
+
+/// Servers are slow to refuse and quick to accept: who leaves in between has tried a password all the same.
+#[test]
+fn a_password_that_is_not_waited_for_counts_as_a_wrong_one() {
+    for (end, code) in [("C closed", 421), ("B< 421 no\nC< 421 no", 421), ("C! bare LF\nC< 500 …", 500)] {
+        let mut wire = delayed();
+        wire.play("C> PASS hunter2\nB> PASS hunter2\n+500ms");
+        wire.play(&format!("{end}\n* close\n= login failed anna {code}"));
+    }
+    // A server that does not answer is nobody else's fault.
+    let mut wire = delayed();
+    wire.play("C> PASS hunter2\nB> PASS hunter2");
+    wire.play("+30s\nC< 421 …\n* close\n= closed login_timeout");
+    assert!(wire.records.iter().all(|record| !record.has_failed_login));
+}
+
+#[test]
+fn a_client_that_is_one_too_many_once_its_tls_is_known_is_recorded() {
+    let mut wire = Scene::explicit().begin();
+    wire.is_full = true;
+    wire.play("C< 220 ready\nC> AUTH TLS\nC< 234 …\n* handshake\ntls ok\nC< 421 …\n* close\n= limit l\n= closed limit");
+}

@@ -134,7 +134,7 @@ fn a_download_that_is_too_large_is_refused_by_its_size() {
          B> TYPE A
          B< 200 x
          C< 550 The file is larger than you may fetch.
-         = denied RETR x 550
+         = transfer RETR 550 0B 0s none
          C> TYPE I
          B> TYPE I
          B< 200 x
