@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::fold::fold_text;
 use crate::request::Subject;
 use crate::rule::{Matchers, Origin};
 
@@ -190,8 +191,14 @@ pub(super) fn address_key(address: IpAddr) -> Key {
     })
 }
 
+/// Names that a server may take for the same one, whatever their case, count as one: else each spelling would have a
+/// count of its own.
 pub(super) fn user_key(user: &[u8]) -> Key {
-    Key::User(user[..user.len().min(USER_BYTES_MAX)].into())
+    let folded = match std::str::from_utf8(user) {
+        Ok(name) => fold_text(name).into_bytes(),
+        Err(_) => user.to_ascii_lowercase(),
+    };
+    Key::User(folded[..folded.len().min(USER_BYTES_MAX)].into())
 }
 
 pub(super) fn problems(limit: &Limit) -> Vec<LimitError> {

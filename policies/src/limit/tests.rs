@@ -243,6 +243,17 @@ fn addresses_and_users_are_locked_out_and_unlocked() {
 }
 
 #[test]
+fn every_spelling_of_a_user_is_the_same_user() {
+    let mut limits = limits(&[Limit { failed_logins: rate(3, 60), ..limit("l", Scope::User) }]);
+    let named = |name: &str| Subject { user: Some(name.as_bytes().to_vec()), ..anna() };
+    for name in ["Änne", "ÄNNE", "a\u{308}nne"] {
+        limits.login_failed(party(&named(name)), SECOND);
+    }
+    assert!(limits.locked(party(&named("änne")), SECOND).is_some());
+    assert!(limits.locked(party(&named("anne")), SECOND).is_none());
+}
+
+#[test]
 fn a_reload_keeps_unchanged_limits_and_all_lockouts() {
     let kept = Limit { connections: rate(1, 60), ..limit("kept", Scope::Address) };
     let changed = Limit { logins: rate(1, 60), ..limit("changed", Scope::Address) };
