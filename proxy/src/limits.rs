@@ -2,7 +2,7 @@
 //!
 //! What is counted, and how, is `ftpsgate_policies::limit`; here it meets sessions. Each has a [`Ticket`], which is
 //! asked at the points where a limit may hold and gives everything back when it is dropped. Nothing waits here: a lock
-//! is held for the time of a look-up, never over an await.
+//! is held for the time of a look-up, never over an await, and nothing is written to a log meanwhile.
 //!
 //! A transfer asks its `Throttle` for the bytes that it may move, and the relay waits.
 //!
@@ -73,6 +73,13 @@ struct Member {
 struct Attempt {
     subject: Subject,
     hold: Hold,
+}
+
+/// Why a password is not tried.
+#[derive(Debug)]
+enum Stop {
+    Lockout(Lockout),
+    Exceeded(Exceeded),
 }
 
 /// One session's part in the limits; dropping it gives everything back.
@@ -180,7 +187,8 @@ impl SharedLimits {
             certificate: None,
         };
         let now = self.now();
-        let State { limits, members } = &mut *self.state();
+        let mut state = self.state();
+        let State { limits, members } = &mut *state;
         let party = Party { subject: &subject, session: number };
         let held = limits.hold(Activity::Session, party).and_then(|hold| {
             match limits.count(Event::Connection, party, now) {
@@ -197,6 +205,7 @@ impl SharedLimits {
                 Ok(Ticket { limits: Arc::clone(self), number })
             }
             Err(exceeded) => {
+                drop(state);
                 self.reports.refused(&exceeded, &subject, now);
                 let refusal = match exceeded.what {
                     Exhausted::Event(..) => Refusal::Connections,
@@ -256,11 +265,13 @@ impl Ticket {
             return None;
         }
         let now = shared.now();
-        let State { limits, members } = &mut *shared.state();
-        let Member { subject, .. } = members.get(&self.number)?;
-        let counted = limits.count(Event::Command, Party { subject, session: self.number }, now);
-        let exceeded = counted.err()?;
-        shared.reports.refused(&exceeded, subject, now);
+        let (exceeded, subject) = {
+            let State { limits, members } = &mut *shared.state();
+            let Member { subject, .. } = members.get(&self.number)?;
+            let counted = limits.count(Event::Command, Party { subject, session: self.number }, now);
+            (counted.err()?, subject.clone())
+        };
+        shared.reports.refused(&exceeded, &subject, now);
         Some(exceeded.limit.name().to_owned())
     }
 
@@ -279,22 +290,37 @@ impl Ticket {
         // From before it is asked: no change is missed.
         let turns = shared.turns.subscribe();
         let now = shared.now();
-        let State { limits, members } = &mut *shared.state();
+        // Nothing is written down under the lock.
+        let refusal = self.begin_attempt(subject, now).ok_or(turns)?;
+        match refusal {
+            Ok(()) => Ok(LoginVerdict::Try),
+            Err(Stop::Lockout(lockout)) => {
+                shared.reports.locked(&lockout, subject, now);
+                Ok(LoginVerdict::LockedOut(lockout.limit.name().to_owned()))
+            }
+            Err(Stop::Exceeded(exceeded)) => {
+                shared.reports.refused(&exceeded, subject, now);
+                Ok(LoginVerdict::TooMany(exceeded.limit.name().to_owned()))
+            }
+        }
+    }
+
+    /// `None`: not now.
+    fn begin_attempt(&self, subject: &Subject, now: Duration) -> Option<Result<(), Stop>> {
+        let State { limits, members } = &mut *self.limits.state();
         let party = Party { subject, session: self.number };
         if let Some(lockout) = limits.locked(party, now) {
-            shared.reports.locked(lockout, subject, now);
-            return Ok(LoginVerdict::LockedOut(lockout.limit.name().to_owned()));
+            return Some(Err(Stop::Lockout(lockout.clone())));
         }
-        let Some(hold) = limits.begin_attempt(party, now) else { return Err(turns) };
+        let hold = limits.begin_attempt(party, now)?;
         if let Err(exceeded) = limits.count(Event::Login, party, now) {
             limits.release(hold);
-            shared.reports.refused(&exceeded, subject, now);
-            return Ok(LoginVerdict::TooMany(exceeded.limit.name().to_owned()));
+            return Some(Err(Stop::Exceeded(exceeded)));
         }
         let attempt = Box::new(Attempt { subject: subject.clone(), hold });
         let before = members.get_mut(&self.number).and_then(|member| member.attempt.replace(attempt));
         before.into_iter().for_each(|attempt| limits.release(attempt.hold));
-        Ok(LoginVerdict::Try)
+        Some(Ok(()))
     }
 
     /// A password is no longer tried.
@@ -335,12 +361,14 @@ impl Ticket {
     pub fn refuses(&self, subject: &Subject) -> Option<String> {
         let shared = &self.limits;
         let now = shared.now();
-        let mut state = shared.state();
-        self.end_attempt(&mut state);
-        let State { limits, members } = &mut *state;
-        let member = members.get_mut(&self.number)?;
-        let extended = limits.extend(&mut member.hold, Party { subject, session: self.number });
-        member.subject = subject.clone();
+        let extended = {
+            let mut state = shared.state();
+            self.end_attempt(&mut state);
+            let State { limits, members } = &mut *state;
+            let member = members.get_mut(&self.number)?;
+            member.subject = subject.clone();
+            limits.extend(&mut member.hold, Party { subject, session: self.number })
+        };
         let exceeded = extended.err()?;
         shared.reports.refused(&exceeded, subject, now);
         Some(exceeded.limit.name().to_owned())
@@ -352,21 +380,22 @@ impl Ticket {
     /// counts until [`Ticket::transfer_finished`].
     pub fn refuses_transfer(&self) -> Option<String> {
         let shared = &self.limits;
-        let State { limits, members } = &mut *shared.state();
-        let member = members.get_mut(&self.number)?;
-        // A session has one at a time.
-        member.transfer.take().into_iter().for_each(|old| limits.release(old));
-        let party = Party { subject: &member.subject, session: self.number };
-        match limits.hold(Activity::Transfer, party) {
-            Ok(hold) => {
-                member.transfer = Some(hold);
-                None
+        let (exceeded, subject) = {
+            let State { limits, members } = &mut *shared.state();
+            let member = members.get_mut(&self.number)?;
+            // A session has one at a time.
+            member.transfer.take().into_iter().for_each(|old| limits.release(old));
+            let party = Party { subject: &member.subject, session: self.number };
+            match limits.hold(Activity::Transfer, party) {
+                Ok(hold) => {
+                    member.transfer = Some(hold);
+                    return None;
+                }
+                Err(exceeded) => (exceeded, member.subject.clone()),
             }
-            Err(exceeded) => {
-                shared.reports.refused(&exceeded, &member.subject, shared.now());
-                Some(exceeded.limit.name().to_owned())
-            }
-        }
+        };
+        shared.reports.refused(&exceeded, &subject, shared.now());
+        Some(exceeded.limit.name().to_owned())
     }
 
     /// The transfer has had its last reply, if there was one.
@@ -395,10 +424,13 @@ impl Ticket {
     /// A file was too large: records it, and tells the name of the limit.
     pub fn report_file_size(&self) -> Option<String> {
         let shared = &self.limits;
-        let State { limits, members } = &*shared.state();
-        let Member { subject, .. } = members.get(&self.number)?;
-        let (_, limit) = limits.file_bytes_max(Party { subject, session: self.number })?;
-        shared.reports.file_size(limit, subject, shared.now());
+        let (limit, subject) = {
+            let State { limits, members } = &*shared.state();
+            let Member { subject, .. } = members.get(&self.number)?;
+            let (_, limit) = limits.file_bytes_max(Party { subject, session: self.number })?;
+            (limit.clone(), subject.clone())
+        };
+        shared.reports.file_size(&limit, &subject, shared.now());
         Some(limit.name().to_owned())
     }
 }
