@@ -332,11 +332,21 @@ fn no_way_to_type_a_password_leads_it_into_the_log() {
     for line in ["PASS {}", "ACCT {}", "SITE PSWD {} {}", "site pass {}", "PWD {}", "pass {}"] {
         client.command(&line.replace("{}", CANARY));
     }
+    for line in [
+        "SITE  PSWD {} x",
+        "SITE PSWD\t{}",
+        "SITE PASSWORD {}",
+        "site chpass anna {}",
+        "SITE CPWD {}",
+        "SITE SETPW {}",
+    ] {
+        client.command(&line.replace("{}", CANARY));
+    }
     client.expect("QUIT", 221);
     let lines = stage.lines();
     assert!(!lines.contains(CANARY), "{lines}");
     assert!(commands(&lines).contains(&"USER x PASS y -> 331".to_owned()), "{lines}");
-    assert_eq!(commands(&lines).len(), 17);
+    assert_eq!(commands(&lines).len(), 23);
 }
 
 #[test]
