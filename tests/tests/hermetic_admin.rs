@@ -128,6 +128,17 @@ fn a_socket_that_another_gateway_has_is_not_taken_and_one_that_is_left_over_is()
 }
 
 #[test]
+fn a_file_that_is_configured_as_the_socket_by_mistake_is_not_deleted() {
+    let directory = tempfile::tempdir().expect("a folder can be made");
+    let file = directory.path().join("precious");
+    std::fs::write(&file, "precious").expect("it can be written");
+    let options = GatewayOptions::explicit("127.0.0.1:9".parse().expect("an address"));
+    let mut gateway = Gateway::spawn(options.extra(&format!("[admin]\nsocket = {file:?}")));
+    assert!(!gateway.wait_exit(PATIENCE).success());
+    assert_eq!(std::fs::read(&file).expect("it is there"), b"precious");
+}
+
+#[test]
 fn babble_is_answered_with_what_is_wrong_and_a_flood_ends() {
     let scene = Scene::start(Script::new());
     for (bytes, part) in [

@@ -332,11 +332,21 @@ fn no_way_to_type_a_password_leads_it_into_the_log() {
     for line in ["PASS {}", "ACCT {}", "SITE PSWD {} {}", "site pass {}", "PWD {}", "pass {}"] {
         client.command(&line.replace("{}", CANARY));
     }
+    for line in [
+        "SITE  PSWD {} x",
+        "SITE PSWD\t{}",
+        "SITE PASSWORD {}",
+        "site chpass anna {}",
+        "SITE CPWD {}",
+        "SITE SETPW {}",
+    ] {
+        client.command(&line.replace("{}", CANARY));
+    }
     client.expect("QUIT", 221);
     let lines = stage.lines();
     assert!(!lines.contains(CANARY), "{lines}");
     assert!(commands(&lines).contains(&"USER x PASS y -> 331".to_owned()), "{lines}");
-    assert_eq!(commands(&lines).len(), 17);
+    assert_eq!(commands(&lines).len(), 23);
 }
 
 #[test]
@@ -494,4 +504,27 @@ fn an_audit_log_that_cannot_be_opened_keeps_the_gateway_from_starting() {
     let options = GatewayOptions::all_modes(server.address()).extra("[[audit]]\npath = \"no/audit.jsonl\"\n");
     let mut gateway = Gateway::spawn(options);
     assert!(!gateway.wait_exit(PATIENCE).success());
+}
+
+#[test]
+fn two_audit_logs_that_are_one_file_through_a_link_fail_the_start_and_the_reload() {
+    let server = LibunftpServer::start();
+    let options = || GatewayOptions::all_modes(server.address());
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (file, link) = (folder.path().join("audit.jsonl"), folder.path().join("link.jsonl"));
+    symlink(&file, &link).expect("a link can be made");
+    let sink = |path: &Path| format!("[[audit]]\npath = {path:?}\n");
+    let two = format!("{}{}", sink(&file), sink(&link));
+    let mut refused = Gateway::spawn(options().extra(&two));
+    assert!(!refused.wait_exit(PATIENCE).success());
+    let gateway = Gateway::start(options().extra(&sink(&file)));
+    let mark = gateway.log().mark();
+    gateway.rewrite_config(options().extra(&two));
+    gateway.sighup();
+    let failure =
+        gateway.log().wait_since(mark, |event| event.text("message").contains("are the same file"), PATIENCE);
+    failure.expect("the reload fails");
+    let mut client = Client::logged_in_plain(&gateway);
+    client.expect("QUIT", 221);
+    wait_until("the old log goes on", || read(&file).contains("disconnect"));
 }

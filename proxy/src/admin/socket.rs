@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,35 +40,33 @@ pub struct Reload {
     pub answer: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
-/// The socket; dropping it removes it.
+/// The socket; dropping it removes it, but not what has taken its place.
 #[derive(Debug)]
 pub struct AdminSocket {
     path: PathBuf,
+    /// Which file it is. While the listener is there, no other can have that number.
+    inode: Inode,
     _task: AbortOnDropHandle<()>,
 }
 
 impl AdminSocket {
-    /// Opens the socket, and answers on it from now on. A file that a gateway left behind that is gone is replaced.
+    /// Opens the socket, and answers on it from now on. A socket that a gateway left behind that is gone is replaced.
     ///
     /// # Errors
     ///
-    /// The system's; `AddrInUse` where another gateway answers there.
+    /// The system's; `AddrInUse` where another gateway answers there, `AlreadyExists` where there is something else than
+    /// a socket.
     pub fn open(path: &Path, desk: Desk) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
-        if path.exists() {
-            match StdUnixStream::connect(path) {
-                Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                Err(error) => return Err(error),
-            }
-        }
+        make_way(path)?;
         let listener = UnixListener::bind(path)?;
+        let inode = inode(path)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
         info!(path = %path.display(), "admin socket");
         let task = AbortOnDropHandle::new(tokio::spawn(accept(listener, desk)));
-        Ok(Self { path: path.to_owned(), _task: task })
+        Ok(Self { path: path.to_owned(), inode, _task: task })
     }
 
     /// Where it is.
@@ -79,9 +77,39 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        let removed = inode(&self.path).and_then(|found| match found == self.inode {
+            true => std::fs::remove_file(&self.path),
+            false => Err(io::Error::other("another file has taken its place")),
+        });
+        if let Err(error) = removed {
             warn!(path = %self.path.display(), %error, "the admin socket cannot be removed");
         }
+    }
+}
+
+/// A device and a number on it.
+type Inode = (u64, u64);
+
+/// What stands at the path itself, not where a link there leads.
+fn inode(path: &Path) -> io::Result<Inode> {
+    std::fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Removes a socket on which nobody listens, and nothing else: a path written by mistake may be that of any file.
+fn make_way(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if metadata.file_type().is_socket() => {}
+        Ok(_) => {
+            let problem = "there is something else than a socket, and it stays";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
+        }
+    }
+    match StdUnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
     }
 }
 
@@ -238,6 +266,40 @@ mod tests {
             let line = serde_json::to_vec(&Request { version: VERSION, verb: verb.clone() }).unwrap();
             assert_eq!(parse(&line), Ok(verb));
         }
+    }
+
+    #[test]
+    fn a_file_at_the_sockets_path_is_not_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::fs::write(&file, "precious").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&file, &link] {
+            let error = make_way(path).unwrap_err();
+            assert!(error.to_string().contains("something else than a socket"), "{error}");
+        }
+        assert_eq!(std::fs::read(&link).unwrap(), b"precious");
+        let left_over = directory.path().join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&left_over).unwrap());
+        make_way(&left_over).unwrap();
+        assert!(!left_over.exists());
+        make_way(&left_over).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_another_gateway_put_in_its_place_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let inode = inode(&path).unwrap();
+        let task = tokio::spawn(async move {
+            listener.accept().await.ok();
+        });
+        let ours = AdminSocket { path: path.clone(), inode, _task: AbortOnDropHandle::new(task) };
+        std::fs::remove_file(&path).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        drop(ours);
+        assert!(path.exists());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A session that leaves a record here does no I/O. Before it takes its next event it asks for room: while a sink cannot
 //! be written, sessions stand still rather than do what would not be recorded.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +15,7 @@ use tracing::{error, info};
 use super::OpenError;
 use super::json;
 use super::record::Record;
-use super::writer::{Room, Store, Writer};
+use super::writer::{Hand, Room, Store, Writer};
 use crate::config::{Audit, AuditKind};
 
 /// The audit log of the process; without sinks, records go nowhere.
@@ -35,7 +37,14 @@ struct State {
 }
 
 /// Sinks that are open, and not in use yet.
-pub struct Opened(Vec<(PathBuf, Box<dyn Store>)>);
+pub struct Opened(Vec<Sink>);
+
+/// All that it takes to write to a sink: from here on nothing can fail but the writing.
+struct Sink {
+    path: PathBuf,
+    store: Box<dyn Store>,
+    hand: Hand,
+}
 
 impl Journal {
     /// Whether records are kept: without that nobody need make one.
@@ -72,15 +81,32 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The first that cannot be opened.
+    /// The first that cannot be opened, is the same file as one before it, or has no thread.
     pub fn open(configured: &[Audit]) -> Result<Opened, OpenError> {
-        let open = |audit: &Audit| match audit.kind {
-            AuditKind::Json => match json::open(&audit.path) {
-                Ok(file) => Ok((audit.path.clone(), Box::new(file) as Box<dyn Store>)),
-                Err(source) => Err(OpenError { path: audit.path.clone(), source }),
-            },
+        Self::open_with(configured, Hand::new)
+    }
+
+    fn open_with(
+        configured: &[Audit],
+        mut hire: impl FnMut() -> io::Result<Hand>,
+    ) -> Result<Opened, OpenError> {
+        // Links and `..` lead from two paths to one file, where two writers would cut each other's records.
+        let mut files = Vec::new();
+        let mut open = |Audit { kind, path }: &Audit| match kind {
+            AuditKind::Json => {
+                let failed = |source| OpenError::File { path: path.clone(), source };
+                let file = json::open(path).map_err(failed)?;
+                let metadata = file.metadata().map_err(failed)?;
+                let inode = (metadata.dev(), metadata.ino());
+                if let Some((_, first)) = files.iter().find(|(known, _)| *known == inode) {
+                    return Err(OpenError::Same { path: path.clone(), first: PathBuf::clone(first) });
+                }
+                files.push((inode, path.clone()));
+                let hand = hire().map_err(|source| OpenError::Thread { path: path.clone(), source })?;
+                Ok(Sink { path: path.clone(), store: Box::new(file), hand })
+            }
         };
-        configured.iter().map(open).collect::<Result<_, _>>().map(Opened)
+        configured.iter().map(&mut open).collect::<Result<_, _>>().map(Opened)
     }
 
     /// Writes to these from now on. One whose path is known goes on in the file that has that name now.
@@ -88,7 +114,7 @@ impl Journal {
         let mut state = self.lock();
         state.retired.retain(|writer| !writer.is_over());
         let mut old = std::mem::take(&mut state.writers);
-        for (path, store) in opened.0 {
+        for Sink { path, store, hand } in opened.0 {
             let known = old.iter().chain(&state.retired).position(|writer| *writer.path() == path);
             let known = known.map(|index| match index.checked_sub(old.len()) {
                 None => old.swap_remove(index),
@@ -104,13 +130,8 @@ impl Journal {
                     Some(store) => store,
                 },
             };
-            match Writer::start(path.clone(), store, Arc::clone(&self.room)) {
-                Ok(writer) => {
-                    info!(path = %path.display(), "audit log opened");
-                    state.writers.push(writer);
-                }
-                Err(error) => error!(path = %path.display(), %error, "the audit log has no thread"),
-            }
+            info!(path = %path.display(), "audit log opened");
+            state.writers.push(Writer::start(hand, path, store, Arc::clone(&self.room)));
         }
         for writer in old {
             writer.retire();
@@ -147,7 +168,7 @@ impl Drop for Journal {
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_list().entries(self.0.iter().map(|(path, _)| path)).finish()
+        formatter.debug_list().entries(self.0.iter().map(|sink| &sink.path)).finish()
     }
 }
 
@@ -240,6 +261,32 @@ mod tests {
         assert!(!journal.is_kept());
         journal.finish(Duration::from_secs(5));
         assert_eq!((sequence(&a), sequence(&b)), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn two_paths_that_are_one_file_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        let (link, hard) = (directory.path().join("link"), directory.path().join("hard"));
+        drop(Journal::open(&[audit(path.clone())]).unwrap());
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        std::fs::hard_link(&path, &hard).unwrap();
+        std::fs::create_dir(directory.path().join("b")).unwrap();
+        for other in [link, hard, directory.path().join("b/../a")] {
+            let error = Journal::open(&[audit(path.clone()), audit(other)]).unwrap_err();
+            assert!(error.to_string().contains("are the same file"), "{error}");
+        }
+        Journal::open(&[audit(path), audit(directory.path().join("b/a"))]).unwrap();
+    }
+
+    #[test]
+    fn a_sink_that_nobody_can_write_is_refused_before_anything_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let sinks = [audit(directory.path().join("a")), audit(directory.path().join("b"))];
+        let mut hands = vec![Hand::new()];
+        let hire = || hands.pop().unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()));
+        let error = Journal::open_with(&sinks, hire).unwrap_err();
+        assert!(matches!(&error, OpenError::Thread { path, .. } if *path == sinks[1].path), "{error}");
     }
 
     #[test]

@@ -14,26 +14,49 @@ mod testing;
 pub mod text;
 mod writer;
 
+use std::io;
+use std::path::PathBuf;
+
 pub use journal::{Journal, Opened};
 pub use record::Record;
 
 /// Why a sink cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit log {path} cannot be opened: {source}{hint}", path = .path.display(), hint = hint(.source))]
-pub struct OpenError {
-    /// Its file.
-    pub path: std::path::PathBuf,
-    /// Why.
-    pub source: std::io::Error,
+pub enum OpenError {
+    /// Its file cannot be opened.
+    #[error("the audit log {path} cannot be opened: {source}{hint}", path = .path.display(), hint = hint(.source))]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its file is that of another sink.
+    #[error(
+        "the audit logs {first} and {path} are the same file: give each a file of its own, or remove one of them",
+        first = .first.display(), path = .path.display()
+    )]
+    Same {
+        /// Which.
+        path: PathBuf,
+        /// The other sink's.
+        first: PathBuf,
+    },
+    /// There is nobody to write it.
+    #[error("the audit log {path} cannot be written: a thread cannot be started: {source}", path = .path.display())]
+    Thread {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// What to do about it.
-fn hint(error: &std::io::Error) -> &'static str {
+fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "; its directory must be there",
-        std::io::ErrorKind::PermissionDenied => {
-            "; the gateway's user must be allowed to create and to write it"
-        }
+        io::ErrorKind::NotFound => "; its directory must be there",
+        io::ErrorKind::PermissionDenied => "; the gateway's user must be allowed to create and to write it",
         _ => "",
     }
 }

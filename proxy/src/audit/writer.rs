@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -62,6 +63,30 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// A thread that waits for a sink to write. Dropping it ends the thread.
+pub(super) struct Hand {
+    job: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+type Job = (Arc<Writer>, Box<dyn Store>);
+
+impl Hand {
+    /// # Errors
+    ///
+    /// The system's: there are too many threads, or too little memory.
+    pub(super) fn new() -> io::Result<Self> {
+        let (job, jobs) = sync_channel::<Job>(1);
+        let work = move || {
+            if let Ok((writer, store)) = jobs.recv() {
+                writer.run(store);
+            }
+        };
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(work)?;
+        Ok(Self { job, thread })
+    }
+}
+
 /// What sessions and the thread share.
 #[derive(Default)]
 struct Queue {
@@ -80,18 +105,18 @@ struct Queue {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, store: Box<dyn Store>, room: Arc<Room>) -> io::Result<Arc<Self>> {
+    /// Writes to `store` from now on.
+    pub(super) fn start(hand: Hand, path: PathBuf, store: Box<dyn Store>, room: Arc<Room>) -> Arc<Self> {
         let writer = Arc::new(Self {
             path,
             queue: Mutex::default(),
             called: Condvar::new(),
             room,
-            thread: Mutex::default(),
+            thread: Mutex::new(Some(hand.thread)),
         });
-        let own = Arc::clone(&writer);
-        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || own.run(store))?;
-        *writer.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(writer)
+        // It waits for this, and for nothing else.
+        hand.job.send((Arc::clone(&writer), store)).ok();
+        writer
     }
 
     /// Takes a line; `push` puts it behind those that wait.

@@ -123,11 +123,11 @@ impl Command {
         parameter::subcommand(self.argument()?)
     }
 
-    /// Whether the argument is never to be logged or kept.
+    /// Whether the argument is never to be logged or kept. A SITE whose sub-command cannot be told may be one that sets a
+    /// password: a server may overlook the second blank, or the tab, that hides the word from us.
     pub fn is_secret(&self) -> bool {
-        let changes_password =
-            || self.subcommand().is_some_and(|word| matches!(word.as_str(), "PSWD" | "PASS" | "PASSWD"));
-        self.verb.is_secret() || (self.verb == Verb::Site && changes_password())
+        let may_set_password = || self.subcommand().is_none_or(|word| names_secret(&word));
+        self.verb.is_secret() || (self.verb == Verb::Site && may_set_password())
     }
 
     /// Bytes that this command counts for in a queue.
@@ -166,6 +166,14 @@ impl fmt::Debug for Command {
             Some(argument) => write!(formatter, " {}", argument.escape_ascii()),
         }
     }
+}
+
+/// Whether a sub-command of SITE takes a password. There is no standard for them: PSWD, PASSWD, CHPASS, CPWD, SETPW and
+/// GPASS are some that servers have, and those that make a user are given its password at once.
+fn names_secret(subcommand: &str) -> bool {
+    const PARTS: [&str; 6] = ["PASS", "PSW", "PW", "SECRET", "LOGIN", "AUTH"];
+    const WORDS: [&str; 4] = ["ADDUSER", "GADDUSER", "USERADD", "NEWUSER"];
+    PARTS.iter().any(|part| subcommand.contains(part)) || WORDS.contains(&subcommand)
 }
 
 /// What would make two lines of one, somewhere.
@@ -240,6 +248,32 @@ mod tests {
         let change = Command::parse(b"SITE PSWD hunter1 hunter2").unwrap();
         assert_eq!(format!("{change:?}"), "SITE ***");
         assert_eq!(command.encode().as_slice(), b"PASS hunter2\r\n");
+    }
+
+    #[test]
+    fn a_password_change_with_two_blanks_or_under_another_name_does_not_show() {
+        for line in [
+            &b"SITE  PSWD hunter1 hunter2"[..],
+            b"SITE PSWD\thunter1 hunter2",
+            b"SITE \tPSWD hunter2",
+            b"SITE PSWD=hunter2",
+            b"SITE \"PSWD\" hunter2",
+            b"SITE P\xffSWD hunter2",
+            b"SITE PASSWORD hunter2",
+            b"site passwd hunter2",
+            b"SITE CHPASS anna hunter2",
+            b"SITE CPWD hunter2",
+            b"SITE SETPW hunter2",
+            b"SITE ADDUSER anna hunter2",
+            b"SITE CHANGEUSERSPASSWORD hunter2",
+        ] {
+            let command = Command::parse(line).unwrap();
+            assert!(command.is_secret(), "{}", line.escape_ascii());
+            assert_eq!(format!("{command:?}"), "SITE ***");
+        }
+        for line in ["SITE CHMOD 644 /a b", "SITE HELP", "SITE UTIME 20240101000000 a", "site symlink a b"] {
+            assert!(!Command::parse(line.as_bytes()).unwrap().is_secret(), "{line}");
+        }
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Store for Disk {
 
 fn start(disk: &Disk) -> (Arc<Writer>, Arc<Room>) {
     let room = Arc::new(Room::default());
-    let writer = Writer::start("test".into(), Box::new(disk.clone()), Arc::clone(&room)).unwrap();
+    let writer =
+        Writer::start(Hand::new().unwrap(), "test".into(), Box::new(disk.clone()), Arc::clone(&room));
     (writer, room)
 }
 
@@ -168,4 +169,11 @@ async fn nobody_waits_for_a_sink_that_is_no_longer_configured() {
     writer.retire();
     room.wait().await;
     writer.finish(Instant::now());
+}
+
+#[test]
+fn a_thread_that_gets_no_sink_ends() {
+    let Hand { job, thread } = Hand::new().unwrap();
+    drop(job);
+    thread.join().unwrap();
 }

@@ -108,6 +108,19 @@ fn lines_that_are_no_commands_are_recorded_without_a_word_of_theirs() {
 }
 
 #[test]
+fn a_password_change_that_is_spelled_oddly_leaves_no_argument() {
+    let passed = ["SITE PASSWORD new", "SITE chpass anna new"].map(|line| exchange(line, "200 changed"));
+    let refused = ["SITE  PSWD old new", "SITE PSWD\told new"].map(|line| format!("C> {line}\nC< 501 …"));
+    for line in passed.iter().chain(&refused) {
+        let mut wire = audited();
+        wire.play(line);
+        let [record] = wire.records.as_slice() else { panic!("{:?}", wire.records) };
+        assert_eq!(record.argument, None, "{line}");
+        assert!(!format!("{record:?}").contains("new"), "{line}: {record:?}");
+    }
+}
+
+#[test]
 fn the_listeners_own_rules_decide_as_the_gateway() {
     let mut wire = audited();
     wire.play("C> CPSV\nC< 502 …\nC> NLST\nC< 425 …");
