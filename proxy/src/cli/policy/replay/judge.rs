@@ -11,7 +11,7 @@ use ftpsgate_ftp::session::{Context, Deed, needs_paths};
 use ftpsgate_policies::hours::LocalTime;
 use ftpsgate_policies::rule::Action;
 use ftpsgate_policies::{
-    Access, CanonicalPath, Extent, Operation, PathProfile, Permit, Policy, Request, RuleRef, Target,
+    Access, CanonicalPath, Extent, Links, Operation, PathProfile, Permit, Policy, Request, RuleRef, Target,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,6 +27,8 @@ pub(super) struct Judge<'a> {
     profiles: HashMap<&'a str, PathProfile>,
     listeners: HashSet<&'a str>,
     needs_paths: bool,
+    /// What is removed with all that is below it may be anywhere.
+    links_lead_away: bool,
     /// Whether it matters if an upload replaces a file.
     tells_overwrites: bool,
 }
@@ -114,6 +116,7 @@ impl<'a> Judge<'a> {
             profiles: config.backends.iter().map(|one| (one.name.as_str(), one.paths)).collect(),
             listeners: config.listeners.iter().map(|one| one.name.as_str()).collect(),
             needs_paths: needs_paths(policy),
+            links_lead_away: policy.links() != Links::Harmless,
             tells_overwrites: policy.distinguishes(Operation::Upload, Operation::Overwrite),
         }
     }
@@ -158,7 +161,9 @@ impl<'a> Judge<'a> {
         };
         let subject = subject(record, command.is_some())?;
         let deed = Done::read(command, self.profile(record))?;
-        let accesses: Vec<Access<'_>> = deed.accesses.iter().map(Access::from).collect();
+        // Of what is below a directory only all together is asked, and only once the command itself is allowed.
+        let own = deed.accesses.iter().filter(|done| !done.is_below);
+        let accesses: Vec<Access<'_>> = own.map(Access::from).collect();
         let request = Request {
             subject: &subject,
             verb: command.map_or("", |command| &command.verb),
@@ -167,7 +172,7 @@ impl<'a> Judge<'a> {
             size_bytes: command.and_then(|command| command.size_bytes).filter(|_| deed.is_writing()),
             times: clocks.at(began, self.policy.zones()),
         };
-        let is_unclear = was_allowed && command.is_some_and(|command| self.is_unclear(record, command));
+        let is_unclear = command.is_some_and(|command| self.is_unclear(record, command));
         let mut judgement = if is_unclear {
             let verdict = Verdict { is_allowed: false, cause: Cause::Unclear };
             Judgement {
@@ -220,28 +225,34 @@ impl<'a> Judge<'a> {
 
     /// Directories are judged with all that may be in them.
     fn weigh_below(&self, request: &Request<'_>, deed: &Done, permit: &Permit) -> Result<Verdict, Doubt> {
-        let allowed = Verdict { is_allowed: true, cause: Cause::of(permit.rule_ref()) };
-        if !self.needs_paths {
-            return Ok(allowed);
-        }
+        let denied = |cause| Ok(Verdict { is_allowed: false, cause });
+        let root = CanonicalPath::root();
+        let mut doubt = None;
         for done in deed.accesses.iter().filter(|done| done.is_below) {
-            let Some(path) = &done.path else { continue };
+            let Some(path) = done.path.as_ref().filter(|_| self.needs_paths && !done.is_unresolved) else {
+                // Nobody can say what lies below, or no rule asks: it must be allowed wherever that is.
+                let alone = [Access::from(done)];
+                match self.policy.authorize(&Request { accesses: &alone, ..*request }) {
+                    Ok(_) => continue,
+                    Err(denial) => return denied(Cause::of(denial.rule.as_ref())),
+                }
+            };
+            let path = if self.links_lead_away && follows_links(request) { &root } else { path };
             match self.policy.authorize_subtree(request, done.operation, path) {
                 Extent::All => {}
                 // The gateway asked the server whether it is a directory, and the record does not say.
-                Extent::Mixed if matches!(request.verb, "RNTO" | "SITE") => return Err(Doubt::Kind),
-                Extent::Mixed | Extent::None => {
-                    return Ok(Verdict { is_allowed: false, cause: Cause::Below });
-                }
+                Extent::Mixed | Extent::None if spares_files(request) => doubt = Some(Doubt::Kind),
+                Extent::Mixed | Extent::None => return denied(Cause::Below),
             }
         }
-        Ok(allowed)
+        let allowed = Verdict { is_allowed: true, cause: Cause::of(permit.rule_ref()) };
+        doubt.map_or(Ok(allowed), Err)
     }
 
     /// Whether the answer is another for some paths than for others, and nobody knows the path.
     fn hangs_on_path(&self, request: &Request<'_>, deed: &Done) -> bool {
-        let is_hanging = |done: &&Access<'_>| {
-            let alone = std::slice::from_ref(*done);
+        let is_hanging = |done: &Access<'_>| {
+            let alone = std::slice::from_ref(done);
             let is_allowed = self.policy.authorize(&Request { accesses: alone, ..*request }).is_ok();
             let everywhere = self.policy.authorize_subtree(request, done.operation, &CanonicalPath::root());
             match everywhere {
@@ -250,16 +261,13 @@ impl<'a> Judge<'a> {
                 Extent::Mixed => true,
             }
         };
-        let is_unresolved = |access: &&Access<'_>| access.target == Target::Unresolved;
-        if !self.policy.has_paths() || !deed.accesses.iter().any(|done| done.is_unresolved) {
-            return false;
-        }
-        if !request.accesses.iter().filter(is_unresolved).any(|access| is_hanging(&access)) {
+        let mut unresolved = deed.accesses.iter().filter(|done| done.is_unresolved).map(Access::from);
+        if !self.policy.has_paths() || !unresolved.any(|access| is_hanging(&access)) {
             return false;
         }
         // What is known may be enough for a denial.
-        let known: Vec<Access<'_>> =
-            request.accesses.iter().filter(|access| !is_unresolved(access)).copied().collect();
+        let is_known = |access: &&Access<'_>| access.target != Target::Unresolved;
+        let known: Vec<Access<'_>> = request.accesses.iter().filter(is_known).copied().collect();
         known.is_empty() || self.policy.authorize(&Request { accesses: &known, ..*request }).is_ok()
     }
 
@@ -309,6 +317,16 @@ impl Cause {
 
 fn would_be_denied(permit: &Permit) -> bool {
     permit.observed().iter().any(|one| one.action == Action::Deny)
+}
+
+/// Whether what is below is reached by links, too: what removes a directory with all that is in it.
+fn follows_links(request: &Request<'_>) -> bool {
+    matches!((request.verb, request.subcommand), ("RMDA", _) | ("SITE", Some("RMDIR")))
+}
+
+/// Whether what is below does not count where the path is that of a file.
+fn spares_files(request: &Request<'_>) -> bool {
+    matches!((request.verb, request.subcommand), ("RNTO", _) | ("SITE", Some("CPTO")))
 }
 
 /// Their whole argument is one path.
