@@ -220,7 +220,7 @@ impl Session {
             (Ok(permit), _, _) => permit,
             (Err(denial), _, _) => return refuse(denial, &mut question, &accesses),
         };
-        for item in items {
+        for item in items.iter().filter(|item| !item.below.is_empty()) {
             let Some(path) = item.place.path().filter(|_| self.needs_paths) else {
                 // Nobody can say what lies below, or no rule asks: then each operation must be allowed wherever that is.
                 let target = target(&item.place);

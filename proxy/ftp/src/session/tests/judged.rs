@@ -272,3 +272,12 @@ fn commands_without_operation_are_judged_by_their_names() {
          B> SITE UTIME 20200101000000 x",
     );
 }
+
+/// Nothing lies below a file: then nothing is asked about it, least of all the command by its name alone.
+#[test]
+fn a_command_that_an_earlier_rule_allows_is_not_denied_by_its_name() {
+    let mut wire =
+        Scene::plain().policy(policy("allow download\nallow login\ndeny RETR,PASS\nallow")).log_in();
+    wire.play(ARM);
+    wire.play("C> RETR x\nB> RETR x");
+}
