@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`record`] is one record, with names and paths of peers as [`text`]; [`journal`] is what sessions
 //! hold: it numbers records and gives each to every sink; [`json`] is the sink that writes them as lines of a file, by
-//! a thread of [`writer`].
+//! a thread of `writer`.
 
 #[cfg(test)]
 mod documentation;
