@@ -58,7 +58,7 @@ pub enum Action {
     /// `handle_user_admitted`.
     AdmitUser,
     /// Policy allowed a transfer: may there be one more? Answered at once by `handle_transfer_admitted`. It lasts until
-    /// the next [`Fact::TransferFinished`].
+    /// the [`Fact::CommandFinished`] of that transfer.
     AdmitTransfer,
     /// Lease a passive port for this client. Answered by `handle_port_leased`; later, if nobody came, by
     /// `handle_lease_expired`.
