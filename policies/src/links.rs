@@ -17,7 +17,8 @@ use crate::rule::Mode;
 pub enum Links {
     /// Nothing: whatever is reached through one is judged as it would be by its own path.
     Harmless,
-    /// Give a directory itself another name than the one that it is judged by. What is in it is judged alike.
+    /// Give a directory itself another name than the one that it is judged by. What is in it is judged alike. Only
+    /// where a directory is listed, or created together with those above it, does the way to it count.
     Rename,
     /// Lead to what is judged otherwise.
     Mislead,
@@ -28,7 +29,8 @@ impl Policy {
     ///
     /// A rule with paths takes part as soon as something behind it, another rule or the default, decides otherwise
     /// about what it does not match. One whose patterns look at nothing but a last name (`**/*.exe`) matches a file
-    /// whatever the way to it; only a directory can be listed by the name of a link instead of its own.
+    /// whatever the way to it; only a directory can be listed by the name of a link instead of its own, or be created
+    /// on the way to another.
     pub fn links(&self) -> Links {
         let rules: Vec<&CompiledRule> =
             self.rules.iter().filter(|rule| rule.rule.mode == Mode::Enforce).collect();
@@ -37,13 +39,18 @@ impl Policy {
                 || rules[number + 1..].iter().any(|later| opposes(rule, later));
             match sight(rule) {
                 Sight::Directories if matters => Links::Mislead,
-                Sight::Names if matters && touches(rule, Operation::List) => Links::Rename,
+                Sight::Names if matters && LISTED_OR_CREATED.iter().any(|&done| touches(rule, done)) => {
+                    Links::Rename
+                }
                 Sight::Directories | Sight::Names | Sight::Nothing => Links::Harmless,
             }
         });
         effects.max().unwrap_or(Links::Harmless)
     }
 }
+
+/// What is done to directories by their names.
+const LISTED_OR_CREATED: [Operation; 2] = [Operation::List, Operation::Mkdir];
 
 /// What of a path a rule looks at.
 enum Sight {
@@ -147,8 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_may_be_listed_by_the_name_of_a_link() {
-        for text in ["deny * **/*.exe; allow", "deny list **/private; allow", "deny LIST **/private; allow"] {
+    fn a_directory_may_be_listed_by_the_name_of_a_link_or_created_on_the_way() {
+        for text in [
+            "deny * **/*.exe; allow",
+            "deny list **/private; allow",
+            "deny LIST **/private; allow",
+            "deny mkdir **/*.exe; allow",
+        ] {
             assert_eq!(links(text), Links::Rename, "{text}");
         }
     }

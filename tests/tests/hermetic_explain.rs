@@ -346,8 +346,12 @@ fn question(scenario: &Scenario, asked: &Asked) -> Question {
     }
 }
 
-/// The first half of a pair, which names what is renamed or copied.
+/// The first half of a pair, which names what is renamed or copied; only the second half is about it.
 fn held(asked: &Asked) -> Option<&String> {
+    let is_second = asked.command.starts_with("RNTO") || asked.command.starts_with("SITE CPTO");
+    if !is_second {
+        return None;
+    }
     asked.before.iter().rev().find(|command| command.starts_with("RNFR") || command.starts_with("SITE CPFR"))
 }
 

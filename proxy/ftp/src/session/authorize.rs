@@ -38,6 +38,8 @@ pub struct Object {
     pub(super) follows_links: bool,
     /// What is known about it is changed: of a link to a directory that is the directory, wherever it is.
     pub(super) is_changed: bool,
+    /// Servers create the directories above it as well, if they are not there. The one directly above must be.
+    pub(super) makes_parents: bool,
     /// Servers read patterns in it.
     pub(super) is_pattern: bool,
     /// A directory that is listed: it can be entered to see where it is.
@@ -124,7 +126,7 @@ impl Deed {
             Verb::Stat => words::listing(Verb::Stat, argument),
             Verb::Cwd | Verb::Smnt => path(&[Operation::Traverse]),
             Verb::Cdup => Self::path(b"..", &[Operation::Traverse]),
-            Verb::Mkd => path(&[Operation::Mkdir]),
+            Verb::Mkd => Self::one(Object::created(argument, &[Operation::Mkdir])),
             Verb::Rmd => path(&[Operation::Rmdir]),
             Verb::Rmda => Self::one(Object::removed_with_all(argument, &[Operation::Rmdir])),
             Verb::Dele => path(&[Operation::Delete]),
@@ -253,6 +255,7 @@ impl Object {
             spares_files: false,
             follows_links: false,
             is_changed: false,
+            makes_parents: false,
             is_pattern: false,
             is_listed: false,
         }
@@ -275,6 +278,11 @@ impl Object {
     pub(super) fn removed_with_all(words: &[u8], operations: &'static [Operation]) -> Self {
         let below = &[Operation::Delete, Operation::Rmdir];
         Self { below, follows_links: true, ..Self::named(words, operations) }
+    }
+
+    /// A directory that is created. FileZilla Server's MKD and ProFTPD's SITE MKDIR create all that it is in.
+    pub(super) fn created(words: &[u8], operations: &'static [Operation]) -> Self {
+        Self { makes_parents: true, ..Self::named(words, operations) }
     }
 
     pub(super) fn named(words: &[u8], operations: &'static [Operation]) -> Self {

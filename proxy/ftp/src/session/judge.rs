@@ -31,6 +31,7 @@ pub(super) struct Item {
     pub(super) spares_files: bool,
     pub(super) follows_links: bool,
     pub(super) is_changed: bool,
+    pub(super) makes_parents: bool,
     pub(super) is_listed: bool,
     /// For records, where policy needs no paths: where this is, if the client is where it seems to be.
     pub(super) reckoned: Option<CanonicalPath>,
@@ -153,6 +154,7 @@ impl Session {
             spares_files: object.spares_files,
             follows_links: object.follows_links,
             is_changed: object.is_changed,
+            makes_parents: object.makes_parents,
             is_listed: object.is_listed,
             reckoned: None,
         };
@@ -294,6 +296,7 @@ impl Session {
             spares_files: false,
             follows_links: false,
             is_changed: false,
+            makes_parents: false,
             is_listed: false,
             reckoned: None,
         };

@@ -196,7 +196,8 @@ impl Session {
     fn enter_changed(&mut self, now: Now) {
         let Some(errand) = &mut self.errand else { return };
         if errand.items.iter().any(|item| item.is_changed && item.pattern.is_some()) {
-            return self.answer_errand(Reply::new(550, "No such file."), now);
+            let reply = Reply::new(550, "A directory whose name is like a pattern is not changed.");
+            return self.answer_errand(reply, now);
         }
         errand.is_entered = true;
         errand.walked = 0;
@@ -469,11 +470,12 @@ impl Session {
     }
 }
 
-/// Whether the server is led to where an item is before it is used, so that it is judged by where that is.
+/// Whether the server is led to where an item is before it is used, so that it is judged by where that is; and so that
+/// nothing above it is created unjudged.
 fn is_walked_to(item: &Item, links: Links) -> bool {
     match links {
         Links::Harmless => false,
-        Links::Rename => item.is_listed || item.pattern.is_some(),
+        Links::Rename => item.is_listed || item.pattern.is_some() || item.makes_parents,
         Links::Mislead => true,
     }
 }

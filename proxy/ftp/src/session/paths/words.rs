@@ -173,6 +173,7 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
                 may_replace: true,
                 below: &[Operation::Upload, Operation::Overwrite],
                 spares_files: true,
+                makes_parents: true,
                 ..Object::named(rest, &[Operation::Site, Operation::Upload])
             };
             spelled(Deed { objects: source.into_iter().chain([target]).collect(), ..Deed::default() })
@@ -196,7 +197,7 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
             deed.spelling.separator = " ";
             deed
         }
-        b"MKDIR" => spelled(Deed::path(rest, &[Operation::Site, Operation::Mkdir])),
+        b"MKDIR" => spelled(Deed::one(Object::created(rest, &[Operation::Site, Operation::Mkdir]))),
         b"RMDIR" => spelled(Deed::one(Object::removed_with_all(rest, &[Operation::Site, Operation::Rmdir]))),
         b"HELP" | b"IDLE" | b"UMASK" | b"WHO" | b"VERSION" | b"PSWD" | b"ZONE" => {
             Deed::one(Object::new(Name::Nothing, &[Operation::Site]))

@@ -82,6 +82,26 @@ fn rules_about_names_alone_walk_to_listings_alone() {
     wire.play("C> LIST /in\nB> LIST /in");
 }
 
+/// FileZilla Server's MKD and ProFTPD's SITE MKDIR and SITE CPTO create the directories above as well.
+#[test]
+fn no_directory_comes_into_being_on_the_way_to_another() {
+    let refused = "B> CWD /in/x.exe\nB< 550 no\nB> PWD\nB< 257 \"/home\"\nC< 550 no";
+    let entered = "B> CWD /in/a\nB< 250 x\nB> PWD\nB< 257 \"/in/a\"";
+    for rules in ["deny * **/*.exe\nallow", "deny mkdir **/*.exe\nallow"] {
+        for command in ["MKD", "SITE MKDIR"] {
+            let mut wire = at(rules, "/home");
+            wire.play(&format!("C> {command} /in/x.exe/a\n{refused}\nC> {command} /in/a/x.exe\nC< 55…"));
+            let mut wire = at(rules, "/home");
+            wire.play(&format!("C> {command} /in/a/b\n{entered}\nB> {command} b\nB< 257 x\nC< 257 x"));
+        }
+        let mut wire = at(rules, "/home");
+        wire.play(&format!("C> SITE CPFR y\nC< 350 …\nC> SITE CPTO /in/x.exe/a\n{refused}"));
+    }
+    // A rule under observation changes nothing.
+    let mut wire = at("deny * **/*.exe observe\nallow", "/home");
+    wire.play("C> SITE MKDIR /in/x.exe/a\nB> SITE MKDIR /in/x.exe/a\nB< 257 x\nC< 257 x");
+}
+
 #[test]
 fn the_server_is_asked_for_its_data_connection_where_the_transfer_takes_place() {
     let mut wire = strict();
