@@ -91,7 +91,13 @@ fn plain_lines() -> impl Strategy<Value = Vec<String>> {
                 .prop_map(str::to_owned),
         ]
     };
-    let line = (select(PLAIN_LINES.to_vec()), path()).prop_map(|(line, path)| vec![line.replace('@', &path)]);
+    // Of several words LIST and NLST are refused (docs/policy.md).
+    let is_listing = |line: &str| line.starts_with("LIST") || line.starts_with("NLST");
+    let line = (select(PLAIN_LINES.to_vec()), path())
+        .prop_filter("names of several words are not listed", move |(line, path)| {
+            !(is_listing(line) && path.contains(' '))
+        })
+        .prop_map(|(line, path)| vec![line.replace('@', &path)]);
     let pair = (path(), path()).prop_map(|(from, to)| vec![format!("RNFR {from}"), format!("RNTO {to}")]);
     prop_oneof![8 => line, 1 => pair]
 }
@@ -158,9 +164,13 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn program() -> impl Strategy<Value = Vec<String>> {
+    let filled = |line: &str, one: &str, two: &str| line.replacen('@', one, 1).replacen('@', two, 1);
     let line = (select(LINES.to_vec()), path(), path())
-        .prop_map(|(line, one, two)| line.replacen('@', &one, 1).replacen('@', &two, 1));
-    vec(line, 1..8)
+        .prop_map(move |(line, one, two)| vec![filled(line, &one, &two)]);
+    let together = (select(TOGETHER.to_vec()), path(), path()).prop_map(move |(lines, one, two)| {
+        filled(lines, &one, &two).split(" | ").map(str::to_owned).collect::<Vec<_>>()
+    });
+    vec(prop_oneof![6 => line, 1 => together], 1..8).prop_map(|lines| lines.concat())
 }
 
 const PARTS: [&str; 27] = [
@@ -233,7 +243,7 @@ const ODD: [&str; 26] = [
     "\"",
 ];
 
-/// Lines, of which `@` is a path.
+/// Lines, of which `@` is a path. What is copied is a file: ProFTPD never ends to copy a directory into itself.
 const LINES: [&str; 62] = [
     "CWD @",
     "CWD @",
@@ -287,7 +297,7 @@ const LINES: [&str; 62] = [
     "REST 5",
     "TYPE I",
     "SITE CHMOD 777 @",
-    "SITE CPFR @",
+    "SITE CPFR @/f",
     "SITE CPTO @",
     "SITE SYMLINK @ @",
     "SITE MKDIR @",
@@ -297,6 +307,16 @@ const LINES: [&str; 62] = [
     "SITE CHGRP 0 @",
     "NOOP",
     "TYPE A",
+];
+
+/// Lines that mean something only one after the other.
+const TOGETHER: [&str; 6] = [
+    "RNFR @ | RNTO @",
+    "SITE CPFR @/f | SITE CPTO @",
+    "TYPE I | REST 5 | STOR @",
+    "TYPE I | REST 5 | APPE @",
+    "TYPE I | REST 5 | RETR @",
+    "MKD @ | CWD @",
 ];
 
 /// What is there, what is not, and directories.

@@ -46,6 +46,8 @@ action = "deny"
         ("RETR /pub/secret/f", false),
         ("CWD /pub/link", false),
         ("STOR /pub/link/new", false),
+        ("TYPE I | REST 5 | STOR /pub/f", true),
+        ("TYPE I | REST 5 | STOR /pub", false),
     ],
 };
 
@@ -223,6 +225,9 @@ action = "deny"
         ("RETR /pub/sub/x.KEY", false),
         ("RNFR /pub/f | RNTO /pub/f.key", false),
         ("CWD /pub/sub/up | RETR x.key", false),
+        ("TYPE I | REST 5 | APPE /pub", false),
+        ("SITE MKDIR /in/new.key/a", false),
+        ("MKD /in/new.key/a", false),
     ],
 };
 

@@ -34,6 +34,8 @@ pub struct Object {
     pub(super) below: &'static [Operation],
     /// …unless it is proven to be a file.
     pub(super) spares_files: bool,
+    /// Written from an offset: no directory, or all of it could be lost. What is not there yet is none.
+    pub(super) is_resumed: bool,
     /// What is below is reached by links, too, to wherever they lead.
     pub(super) follows_links: bool,
     /// What is known about it is changed: of a link to a directory that is the directory, wherever it is.
@@ -104,7 +106,9 @@ impl Deed {
                 Self::one(Object::new(Name::Nothing, &[Operation::Login]))
             }
             Verb::Retr => path(&[Operation::Download]),
-            Verb::Stor if context.is_restarted => path(&[Operation::Overwrite]),
+            Verb::Stor if context.is_restarted => {
+                Self::one(Object::resumed(argument, &[Operation::Overwrite]))
+            }
             Verb::Stor => {
                 Self::one(Object { may_replace: true, ..Object::named(argument, &[Operation::Upload]) })
             }
@@ -113,7 +117,9 @@ impl Deed {
                 let problem = command.argument().map(|_| super::answers::unsupported_argument(Verb::Stou));
                 Self { problem, ..Self::one(Object::new(Name::Directory, &[Operation::Upload])) }
             }
-            Verb::Appe if context.is_restarted => path(&[Operation::Append, Operation::Overwrite]),
+            Verb::Appe if context.is_restarted => {
+                Self::one(Object::resumed(argument, &[Operation::Append, Operation::Overwrite]))
+            }
             Verb::Appe => path(&[Operation::Append]),
             Verb::List | Verb::Nlst => words::listing(command.verb(), argument),
             Verb::Mlsd => {
@@ -253,6 +259,7 @@ impl Object {
             may_replace: false,
             below: &[],
             spares_files: false,
+            is_resumed: false,
             follows_links: false,
             is_changed: false,
             makes_parents: false,
@@ -278,6 +285,18 @@ impl Object {
     pub(super) fn removed_with_all(words: &[u8], operations: &'static [Operation]) -> Self {
         let below = &[Operation::Delete, Operation::Rmdir];
         Self { below, follows_links: true, ..Self::named(words, operations) }
+    }
+
+    /// A file that is written from an offset. Pure-FTPd renames whatever has that name before it looks what it is: a
+    /// directory goes on as `.pureftpd-upload.*` beside where it was, with all that is below it.
+    fn resumed(words: &[u8], operations: &'static [Operation]) -> Self {
+        Self {
+            below: &[Operation::Rename],
+            spares_files: true,
+            is_resumed: true,
+            follows_links: true,
+            ..Self::named(words, operations)
+        }
     }
 
     /// A directory that is created. FileZilla Server's MKD and ProFTPD's SITE MKDIR create all that it is in.

@@ -29,6 +29,7 @@ pub(super) struct Item {
     pub(super) may_replace: bool,
     pub(super) below: &'static [Operation],
     pub(super) spares_files: bool,
+    pub(super) is_resumed: bool,
     pub(super) follows_links: bool,
     pub(super) is_changed: bool,
     pub(super) makes_parents: bool,
@@ -152,6 +153,7 @@ impl Session {
             may_replace: object.may_replace,
             below: object.below,
             spares_files: object.spares_files,
+            is_resumed: object.is_resumed,
             follows_links: object.follows_links,
             is_changed: object.is_changed,
             makes_parents: object.makes_parents,
@@ -222,7 +224,9 @@ impl Session {
             (Ok(permit), _, _) => permit,
             (Err(denial), _, _) => return refuse(denial, &mut question, &accesses),
         };
-        for item in items.iter().filter(|item| !item.below.is_empty()) {
+        // Without rules about paths nobody asks the server what it has: its own ways to lose a directory stay its own.
+        let is_asked = |item: &&Item| !item.below.is_empty() && (self.needs_paths || !item.is_resumed);
+        for item in items.iter().filter(is_asked) {
             let Some(path) = item.place.path().filter(|_| self.needs_paths) else {
                 // Nobody can say what lies below, or no rule asks: then each operation must be allowed wherever that is.
                 let target = target(&item.place);
@@ -294,6 +298,7 @@ impl Session {
             may_replace: false,
             below: &[],
             spares_files: false,
+            is_resumed: false,
             follows_links: false,
             is_changed: false,
             makes_parents: false,

@@ -263,7 +263,8 @@ pub(super) fn accesses(items: &[Item], findings: Findings) -> Vec<AccessRecord> 
             let operation = if is_replaced { Operation::Overwrite } else { operation };
             AccessRecord { operation, target: target.clone(), is_below: false }
         }));
-        if !(item.spares_files && findings.is_file == Some(true)) {
+        // No directory is written to, so of a resumed upload nothing is below.
+        if !(item.is_resumed || item.spares_files && findings.is_file == Some(true)) {
             let below = item.below.iter();
             records.extend(below.map(|&operation| AccessRecord {
                 operation,

@@ -101,6 +101,7 @@ impl Session {
             (Doubt::Replaces, 250, _) => self.resolve_doubt(true, now),
             (Doubt::IsFile, 250, Some(is_file)) => self.resolve_doubt(is_file, now),
             (Doubt::Replaces, 550, _) => self.resolve_doubt(false, now),
+            (Doubt::IsFile, 550, _) if self.is_resumed() => self.resolve_doubt(true, now),
             (Doubt::IsFile, 550, _) => self.answer_doubt(reply, now),
             (_, code, _) => {
                 if let Some(view) = &mut self.view
@@ -111,6 +112,12 @@ impl Session {
                 self.probe_size(now);
             }
         }
+    }
+
+    /// Whether a file is written from an offset: one that is not there is no directory, either.
+    fn is_resumed(&self) -> bool {
+        let first = self.errand.as_ref().and_then(|errand| errand.items.first());
+        first.is_some_and(|item| item.is_resumed)
     }
 
     fn probe_size(&mut self, now: Now) {

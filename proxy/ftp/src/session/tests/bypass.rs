@@ -200,6 +200,31 @@ fn removals_that_follow_links() {
     refused(&["SITE RMDIR /in", "RMDA /in", "RMDA x"]);
 }
 
+/// Pure-FTPd's STOR behind a REST renames a directory of that name to `.pureftpd-upload.*`, then fails.
+#[test]
+fn directories_that_are_uploaded_to_from_an_offset() {
+    let answers = [
+        ("B< 250-x\\n type=dir; x\\n250 x", "C< 550 …"),
+        ("B< 250-x\\n type=file; x\\n250 x", "{sent}"),
+        ("B< 550 none", "{sent}"),
+        ("B< 502 x\nB> SIZE /home/x\nB< 213 9", "{sent}"),
+        ("B< 502 x\nB> SIZE /home/x\nB< 550 not a plain file", "C< 550 …"),
+    ];
+    for verb in ["STOR", "APPE"] {
+        for (answer, then) in answers {
+            let mut wire = session();
+            wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x");
+            wire.play(LEASE);
+            let then = then.replace("{sent}", &format!("reach\nB> REST 5\nB< 350 x\nB> {verb} x"));
+            wire.play(&format!("C> REST 5\nC< 350 …\nC> {verb} x\nB> MLST /home/x\n{answer}\n{then}"));
+        }
+    }
+    // Where everything may be renamed there is nothing to be asked.
+    let mut wire = session_with("deny download /secret/**\nallow");
+    wire.play(LEASE);
+    wire.play("C> REST 5\nC< 350 …\nC> STOR x\nreach\nB> REST 5\nB< 350 x\nB> STOR x");
+}
+
 /// The mode and the times that servers change are those of the directory to which a link leads.
 #[test]
 fn changes_of_a_directory_through_a_link_to_it() {
