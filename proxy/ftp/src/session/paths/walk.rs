@@ -213,11 +213,11 @@ impl Session {
         self.send(back, Expecting::Paths(Asked::Leave), now);
     }
 
-    /// The server says where it is after a walk that did not succeed: it must be where it was.
+    /// The server says where it is after a walk that did not succeed: it must be where it was, or where it was led.
     fn handle_stayed(&mut self, asked: Asked, reply: &Reply, now: Now) {
         let found = Directory::read(self.profile(), reply);
         if self.view.as_ref().is_none_or(|view| view.at.said != found.said) {
-            return self.lose_directory(now);
+            return if asked == Asked::Stayed { self.rescue(now) } else { self.lose_directory(now) };
         }
         let Some(walk) = self.errand.as_mut().and_then(|errand| errand.walk.take()) else { return };
         match (asked, walk.refusal, walk.reply) {
@@ -225,6 +225,18 @@ impl Session {
             (_, None, Some(reply)) => self.stay(reply, now),
             (_, None, None) => {}
         }
+    }
+
+    /// Somebody else has removed or renamed the directory where the server was: it is led to one that stays.
+    fn rescue(&mut self, now: Now) {
+        let root = CanonicalPath::root();
+        let command = Command::with(Verb::Cwd, root.as_bytes());
+        let (Some(view), Some(command)) = (&mut self.view, command) else {
+            return self.lose_directory(now);
+        };
+        view.at = Directory { said: Some(root.as_bytes().to_vec()), path: Some(root) };
+        self.transfer.outdate_backend_data();
+        self.send(command, Expecting::Paths(Asked::Leave), now);
     }
 
     /// Nobody knows what the next command would do.

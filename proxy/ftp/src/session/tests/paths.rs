@@ -202,13 +202,26 @@ fn cwd_that_fails_leaves_everything_as_it_was() {
     wire.play("C> CWD x\nB> CWD /in/x\nB< 350 hm\nB> PWD\nB< 257 \"/in\"\nC< 550 …");
 }
 
+/// Somebody else has removed or renamed the directory that the server was in; or it moved, and said that it did not.
 #[test]
-fn cwd_that_fails_and_yet_moves_ends_the_session() {
-    for directory in ["257 \"/\"", "257 \"/in/x\"", "550 what", "257 \"/in\"x\""] {
+fn a_server_that_is_nowhere_is_led_to_the_root() {
+    for directory in ["257 \"/\"", "257 \"/in/x\"", "257 \"\"", "550 what", "257 \"/in\"x\""] {
+        let lost = format!("C> CWD x\nB> CWD /in/x\nB< 550 no\nB> PWD\nB< {directory}\nB> CWD /");
         let mut wire = fast();
-        wire.play(&format!("C> CWD x\nB> CWD /in/x\nB< 550 no\nB> PWD\nB< {directory}\nC< 421 …\n* close"));
-        wire.play("= closed backend_violation");
+        wire.play(&lost);
+        wire.play("B< 250 x\nB> PWD\nB< 257 \"/\"\nC< 550 no\nC> DELE y\nB> DELE /in/y\nB< 250 x\nC< 250 x");
+        wire.play("C> PWD\nC< 257 \"/in\" …\nC> MLSD\nC< 425 …");
+        for answer in ["B< 550 no", "B< 250 x\nB> PWD\nB< 257 \"/in/x\"", "B< 250 x\nB> PWD\nB< 550 no"] {
+            let mut wire = fast();
+            wire.play(&format!("{lost}\n{answer}\nC< 421 …\n* close\n= closed backend_violation"));
+        }
     }
+    // What has no name means where the client believes to be.
+    let mut wire = fast();
+    wire.play(
+        "C> CWD x\nB> CWD /in/x\nB< 550 no\nB> PWD\nB< 550 what\nB> CWD /\nB< 250 x\nB> PWD\nB< 257 \"/\"\nC< 550 no
+         C> MLST\nB> CWD /in\nB< 250 x\nB> PWD\nB< 257 \"/in\"\nB> MLST",
+    );
 }
 
 #[test]
