@@ -158,7 +158,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
 }
 
 const AFTER_HELP: &str = "\
-Without certificates of your own, the gateway mints them with a CA that it keeps in its state directory.
+Without certificates of your own, the gateway mints them with a CA that it keeps in its state directory. \
 Clients verify them once they trust that CA's certificate.
 
 Examples:
@@ -166,5 +166,5 @@ Examples:
   ftpsgate ca issue --name ftp.example.com --out certs";
 
 const ISSUE_AFTER_HELP: &str = "\
-Writes NAME.pem and NAME.key (mode 0600), NAME being the first one, and prints the lines that make the
+Writes NAME.pem and NAME.key (mode 0600), NAME being the first one, and prints the lines that make the \
 gateway use them. A running gateway sees replaced files by itself.";

@@ -91,13 +91,13 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 const AFTER_HELP: &str = "\
-Errors and warnings go to standard error, each with file, line, column and a hint. Certificates and keys
+Errors and warnings go to standard error, each with file, line, column and a hint. Certificates and keys \
 that the configuration names are read, too, and each [[test]] is tried. Nothing is bound, and without --probe nothing is dialled.
 
-With --probe each server is visited as sessions and checks would: address, PROXY header, TLS, greeting, FEAT;
-where the backend's check is \"login\" or \"data\", its user logs in and lists, with EPSV and with PASV. A table
-and the certificates go to standard output, and for each failure what to do about it. With --json the object
+With --probe each server is visited as sessions and checks would: address, PROXY header, TLS, greeting, FEAT; \
+where the backend's check is \"login\" or \"data\", its user logs in and lists, with EPSV and with PASV. A table \
+and the certificates go to standard output, and for each failure what to do about it. With --json the object \
 has the member `servers`, too.
 
-Exit codes: 0 if the configuration can be run, and all servers passed; 1 if one did not; 78 if the
+Exit codes: 0 if the configuration can be run, and all servers passed; 1 if one did not; 78 if the \
 configuration is invalid.";

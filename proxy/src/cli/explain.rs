@@ -157,9 +157,9 @@ fn sentence(error: &SyntaxError) -> String {
 }
 
 const AFTER_HELP: &str = "\
-The decision goes to standard output, with the rule and where it stands, the reply that the client would read, and
-for every rule before it what did not match. A session is played for it against a server that is only imagined and
-says yes to everything; nothing is dialled. What only a server knows is yours to say: --exists, --is-directory,
+The decision goes to standard output, with the rule and where it stands, the reply that the client would read, and \
+for every rule before it what did not match. A session is played for it against a server that is only imagined and \
+says yes to everything; nothing is dialled. What only a server knows is yours to say: --exists, --is-directory, \
 --directory. What was not told and would matter is said as `assuming:`.
 
 Examples:

@@ -54,14 +54,22 @@ fn section(verb: Command) -> io::Result<String> {
     Ok(format!(".SH \"{name}\"\n{}", parts.replacen(".SS DESCRIPTION\n", "", 1)))
 }
 
-/// What stands below the options in `--help`, line by line as it stands there.
+/// What stands below the options in `--help`: paragraphs, and tables line by line as they stand there.
 fn notes(command: &Command) -> String {
     let Some(text) = command.get_after_help() else { return String::new() };
     let text = text.to_string().replace('\\', "\\\\").replace('-', "\\-");
-    // A line that begins with a dot or a quote would be a request to roff.
-    let guard = |line: &str| if line.starts_with(['.', '\'']) { "\\&" } else { "" };
-    let lines: String = text.lines().map(|line| format!("{}{line}\n", guard(line))).collect();
-    format!(".SH NOTES\n.nf\n{lines}.fi\n")
+    let mut notes = ".SH NOTES\n".to_owned();
+    let mut is_table = false;
+    for line in text.lines() {
+        if line.starts_with(' ') != is_table {
+            is_table = !is_table;
+            notes.push_str(if is_table { ".nf\n" } else { ".fi\n" });
+        }
+        // A line that begins with a dot or a quote would be a request to roff.
+        let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+        notes.push_str(&format!("{guard}{line}\n"));
+    }
+    notes + if is_table { ".fi\n" } else { "" }
 }
 
 const FILES: &str = "\
