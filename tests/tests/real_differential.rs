@@ -69,6 +69,49 @@ mod what_nothing_denies {
     }
 }
 
+/// Somebody else removes the directory to which the gateway walked: the session goes on.
+mod a_directory_that_goes_away {
+    use crate::*;
+
+    #[test]
+    fn vsftpd() {
+        remove_behind(ServerKind::Vsftpd);
+    }
+
+    #[test]
+    fn proftpd() {
+        remove_behind(ServerKind::ProFtpd);
+    }
+
+    #[test]
+    fn pure_ftpd() {
+        remove_behind(ServerKind::PureFtpd);
+    }
+}
+
+fn remove_behind(kind: ServerKind) {
+    if !prepare(kind, ClientKind::Curl) {
+        return;
+    }
+    let stage = Stage::start(kind, rules::BENEATH);
+    let mut visitor = stage.visitor();
+    let mut say = |line: &str, code| assert_eq!(visitor.say(line).code, Some(code), "{kind}: {line}");
+    say("CWD /in", 250);
+    say("MKD gone", 257);
+    say("SIZE gone/x", 550);
+    let mut other = stage.direct_visitor();
+    assert_eq!(other.say("RMD /in/gone").code, Some(250), "{kind}");
+    other.leave().expect("one reply to each line");
+    for _ in 0..2 {
+        say("CWD /in/nowhere", 550);
+        say("PWD", 257);
+        say("SIZE gone/x", 550);
+    }
+    say("RETR f", 226);
+    say("NLST", 226);
+    visitor.leave().expect("one reply to each line");
+}
+
 fn compare(kind: ServerKind) {
     if !prepare(kind, ClientKind::Curl) {
         return;
