@@ -50,7 +50,7 @@ pub enum Action {
     /// Write this command to the backend whatever is there: ABOR does not wait for the reply before it, and neither
     /// does the NOOP that marks the end of the replies to it.
     AbortUpstream(Command),
-    /// The client gave a password: may it be tried? Answered at once by `handle_login_judged`.
+    /// The client gave a password, or an account or a name in place of one: may it be tried? Answered at once by `handle_login_judged`.
     JudgeLogin,
     /// The client's TLS is known: may it keep its session? Answered at once by `handle_client_admitted`.
     AdmitClient,
@@ -235,7 +235,7 @@ pub struct UpstreamInfo {
     pub prefer_pasv: bool,
 }
 
-/// Whether a password may be tried.
+/// Whether a login may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginVerdict {
     /// It may.

@@ -9,7 +9,7 @@ use super::Session;
 use super::answers;
 use super::event::{Action, CloseReason, Fact, LoginVerdict, Now};
 use super::settings::Mode;
-use super::state::{Expecting, Phase};
+use super::state::{Expecting, Phase, Tried};
 use super::timers::Timer;
 use super::transfer::{Running, Transfer};
 
@@ -37,28 +37,40 @@ impl Session {
         self.advance(now);
     }
 
-    /// Asks whether this password may be tried.
-    pub(super) fn ask_login(&mut self, password: Command, now: Now) {
+    /// Asks whether this login may be tried.
+    pub(super) fn ask_login(&mut self, tried: Tried, now: Now) {
         self.login_asked_at = now.monotonic;
-        self.expecting = Expecting::Verdict { password };
+        self.expecting = Expecting::Verdict { tried };
         self.actions.push_back(Action::JudgeLogin);
+    }
+
+    /// PASS or ACCT, which may be tried.
+    pub(super) fn try_login(&mut self, command: Command, now: Now) {
+        self.phase = Phase::UpstreamPassword;
+        self.note_command(&command);
+        self.send(command, Expecting::Password, now);
     }
 
     /// The answer to [`Action::JudgeLogin`]. Who is locked out hears what is said of a wrong password, and the backend
     /// nothing.
     pub fn handle_login_judged(&mut self, verdict: LoginVerdict, now: Now) {
         let expecting = std::mem::replace(&mut self.expecting, Expecting::Nothing);
-        let Expecting::Verdict { password } = expecting else {
+        let Expecting::Verdict { tried } = expecting else {
             self.expecting = expecting;
             return;
         };
-        match verdict {
-            LoginVerdict::Try => {
-                self.phase = Phase::UpstreamPassword;
-                self.note_command(&password);
-                self.send(password, Expecting::Password, now);
+        match (verdict, tried) {
+            (LoginVerdict::Try, Tried::Command(command)) => {
+                self.is_login_judged = true;
+                self.try_login(command, now);
             }
-            LoginVerdict::LockedOut(limit) => {
+            (LoginVerdict::Try, Tried::Name(login)) => self.log_in(login, now),
+            (LoginVerdict::LockedOut(limit), Tried::Name(_)) => {
+                // The backend believes that somebody is logged in.
+                self.note_limit(limit);
+                return self.close(CloseReason::Limit, Some(answers::closing("Login incorrect")));
+            }
+            (LoginVerdict::LockedOut(limit), Tried::Command(_)) => {
                 let reply = Reply::new(530, "Login incorrect.");
                 self.note_limit(limit.clone());
                 let user = self.subject.user.take();
@@ -66,7 +78,7 @@ impl Session {
                 self.facts.push_back(Fact::LockedOut { user, limit, code: reply.code().value() });
                 self.refuse_login(reply, now);
             }
-            LoginVerdict::TooMany(limit) => {
+            (LoginVerdict::TooMany(limit), _) => {
                 self.note_limit(limit);
                 return self.close(CloseReason::Limit, Some(answers::closing("Too many logins")));
             }

@@ -9,12 +9,14 @@ use super::answers;
 use super::event::{CloseReason, Fact, Now, Violation};
 use super::route::Routed;
 use super::settings::RequireTls;
+use super::state::Tried;
 use super::timers::Timer;
 use super::{Expecting, Phase, Session};
 
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
         self.login_asked_at = now.monotonic;
+        self.is_login_judged = false;
         if self.lacks_tls() {
             return self.refuse(&command, answers::tls_required());
         }
@@ -70,7 +72,7 @@ impl Session {
         match self.phase {
             Phase::ExpectPassword => {
                 if self.permit(&command, now).is_some() {
-                    self.ask_login(command, now);
+                    self.ask_login(Tried::Command(command), now);
                 }
             }
             Phase::ExpectAuth | Phase::ExpectUser if self.lacks_tls() => {
@@ -90,12 +92,15 @@ impl Session {
     pub(super) fn run_acct(&mut self, command: Command, now: Now) {
         match self.phase {
             Phase::ExpectAccount => {
-                if self.permit(&command, now).is_some() {
-                    self.login_asked_at = now.monotonic;
-                    self.phase = Phase::UpstreamPassword;
-                    self.note_command(&command);
-                    self.send(command, Expecting::Password, now);
+                if self.permit(&command, now).is_none() {
+                    return;
                 }
+                if self.is_login_judged {
+                    // It belongs to the password.
+                    self.login_asked_at = now.monotonic;
+                    return self.try_login(command, now);
+                }
+                self.ask_login(Tried::Command(command), now);
             }
             Phase::ExpectAuth | Phase::ExpectUser if self.lacks_tls() => {
                 self.refuse(&command, answers::tls_required());
@@ -116,7 +121,7 @@ impl Session {
     pub(super) fn handle_user_reply(&mut self, reply: Reply, now: Now) {
         match reply.kind() {
             Kind::Preliminary => self.expect_more(Expecting::User, now),
-            Kind::Completion => self.log_in(reply, now),
+            Kind::Completion => self.ask_login(Tried::Name(reply), now),
             Kind::Intermediate => {
                 self.phase =
                     if reply.code().value() == 332 { Phase::ExpectAccount } else { Phase::ExpectPassword };

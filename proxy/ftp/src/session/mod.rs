@@ -133,6 +133,8 @@ pub struct Session {
     login_failures: u32,
     /// When the client last gave a name or a password.
     login_asked_at: Duration,
+    /// Limits let the login be tried that is under way.
+    is_login_judged: bool,
     /// Times that USER led to another destination than before.
     destinations: u32,
     /// Replies of the backend that announced another, one after the other.
@@ -189,6 +191,7 @@ impl Session {
             utf8_promised: false,
             login_failures: 0,
             login_asked_at: now.monotonic,
+            is_login_judged: false,
             destinations: 0,
             preliminaries: 0,
             long_lines: 0,

@@ -33,6 +33,15 @@ pub(super) enum Phase {
     Closed,
 }
 
+/// What makes a login of a name.
+#[derive(Debug)]
+pub(super) enum Tried {
+    /// PASS or ACCT; the backend has not heard it.
+    Command(Command),
+    /// The name alone: so the backend replied to it, and the client has not heard this.
+    Name(Reply),
+}
+
 /// The one exchange with the backend that has no final reply yet.
 #[derive(Debug)]
 pub(super) enum Expecting {
@@ -57,9 +66,9 @@ pub(super) enum Expecting {
     /// The driver's word that the client may stay, now that its TLS is known.
     Entrance,
     User,
-    /// The driver's word that this password may be tried; the backend has not heard it.
+    /// The driver's word that this login may be tried.
     Verdict {
-        password: Command,
+        tried: Tried,
     },
     Password,
     /// The driver's word that the user may have one more session; the client has not heard this.

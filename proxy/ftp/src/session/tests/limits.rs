@@ -27,6 +27,46 @@ fn who_is_locked_out_hears_what_a_wrong_password_hears_and_the_backend_nothing()
 }
 
 #[test]
+fn an_account_in_place_of_a_password_is_judged_as_one() {
+    let asked = || {
+        let mut wire = Scene::plain().begin();
+        wire.play(
+            "C< 220 ready\nC> USER anna\n* connect\nB connected\nB< 220 x\nB> USER anna\nB< 332 ?\nC< 332 ?",
+        );
+        wire
+    };
+    let mut wire = asked();
+    wire.verdict = LoginVerdict::LockedOut("per address".into());
+    wire.play("C> ACCT hunter2\n= locked out anna by per address 530\nC< 530 Login incorrect.");
+    let mut wire = asked();
+    wire.verdict = LoginVerdict::TooMany("l".into());
+    wire.play("C> ACCT hunter2\nC< 421 …\nB> QUIT\n* close\n= closed limit");
+    // One that completes a password belongs to it.
+    let mut wire = delayed();
+    wire.play("C> PASS hunter2\nB> PASS hunter2\nB< 332 ?\nC< 332 ?");
+    wire.verdict = LoginVerdict::TooMany("l".into());
+    wire.play("C> ACCT sales\nB> ACCT sales\nB< 230 ok\nC< 230 ok");
+}
+
+#[test]
+fn a_name_that_needs_no_password_is_judged_before_it_is_logged_in() {
+    for (verdict, rest) in [
+        (LoginVerdict::Try, "C< 230 ok"),
+        (
+            LoginVerdict::LockedOut("per address".into()),
+            "C< 421 Login incorrect; …\nB> QUIT\n* close\n= closed limit",
+        ),
+        (LoginVerdict::TooMany("l".into()), "C< 421 …\nB> QUIT\n* close\n= closed limit"),
+    ] {
+        let mut wire = Scene::plain().begin();
+        wire.verdict = verdict;
+        wire.play(&format!(
+            "C< 220 ready\nC> USER anna\n* connect\nB connected\nB< 220 x\nB> USER anna\nB< 230 ok\n{rest}"
+        ));
+    }
+}
+
+#[test]
 fn a_failed_login_is_answered_after_a_second_whatever_the_backend_does_meanwhile() {
     let mut wire = delayed();
     wire.play("C> PASS hunter2\nB> PASS hunter2\nB< 530 no\n= login failed anna 530");
