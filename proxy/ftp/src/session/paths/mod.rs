@@ -4,7 +4,8 @@
 //! login     PWD ─▶ quoted, absolute, canonical: known; else unknown
 //! command   resolve ─▶ judge ─▶ walk (strict) ─▶ judge what was resolved ─▶ probe ─▶ send
 //! walk      CWD /d ─▶ PWD: /d, or elsewhere and allowed ─▶ there;  not allowed ─▶ CWD back, PWD ─▶ 550
-//!                 ─▶ refused ─▶ PWD: as before ─▶ 550;  elsewhere ─▶ CWD /, PWD: there ─▶ 550
+//!                 ─▶ refused ─▶ PWD: as before ─▶ 550
+//!                 ─▶ elsewhere, or no way back ─▶ CWD /, PWD: there ─▶ 550;  else the end
 //! ```
 //!
 //! A server never gets the client's own words where a path rule could decide about them: it gets an absolute canonical

@@ -31,6 +31,8 @@ pub(in super::super) struct Walk {
     reply: Option<Reply>,
     /// Why the server is led back.
     refusal: Option<Refusal>,
+    /// It is led to the root, for where it was is nowhere.
+    is_rescued: bool,
 }
 
 impl Session {
@@ -50,7 +52,7 @@ impl Session {
         let Some(command) = command else {
             return self.answer_errand(Reply::new(550, "The working directory is not known."), now);
         };
-        errand.walk = Some(Walk { goal, reply: None, refusal: None });
+        errand.walk = Some(Walk { goal, reply: None, refusal: None, is_rescued: false });
         self.send(command, Expecting::Paths(Asked::Enter), now);
     }
 
@@ -63,9 +65,9 @@ impl Session {
             Asked::Home => self.handle_home(&reply, now),
             Asked::Enter => self.handle_enter(reply, now),
             Asked::Entered => self.handle_entered(&reply, now),
-            Asked::Stayed | Asked::Left => self.handle_stayed(asked, &reply, now),
+            Asked::Stayed | Asked::Left => self.handle_stayed(&reply, now),
             Asked::Leave if reply.kind() == Kind::Completion => self.ask_directory(Asked::Left, now),
-            Asked::Leave => self.lose_directory(now),
+            Asked::Leave => self.rescue(now),
             Asked::Facts => self.handle_facts(&reply, now),
             Asked::Image => self.handle_image(&reply, now),
             Asked::Size => self.handle_size(&reply, now),
@@ -214,16 +216,16 @@ impl Session {
     }
 
     /// The server says where it is after a walk that did not succeed: it must be where it was, or where it was led.
-    fn handle_stayed(&mut self, asked: Asked, reply: &Reply, now: Now) {
+    fn handle_stayed(&mut self, reply: &Reply, now: Now) {
         let found = Directory::read(self.profile(), reply);
         if self.view.as_ref().is_none_or(|view| view.at.said != found.said) {
-            return if asked == Asked::Stayed { self.rescue(now) } else { self.lose_directory(now) };
+            return self.rescue(now);
         }
         let Some(walk) = self.errand.as_mut().and_then(|errand| errand.walk.take()) else { return };
-        match (asked, walk.refusal, walk.reply) {
-            (_, Some(refusal), _) => self.deny_errand(refusal, now),
-            (_, None, Some(reply)) => self.stay(reply, now),
-            (_, None, None) => {}
+        match (walk.refusal, walk.reply) {
+            (Some(refusal), _) => self.deny_errand(refusal, now),
+            (None, Some(reply)) => self.stay(reply, now),
+            (None, None) => {}
         }
     }
 
@@ -231,9 +233,13 @@ impl Session {
     fn rescue(&mut self, now: Now) {
         let root = CanonicalPath::root();
         let command = Command::with(Verb::Cwd, root.as_bytes());
-        let (Some(view), Some(command)) = (&mut self.view, command) else {
+        let walk = self.errand.as_mut().and_then(|errand| errand.walk.as_mut());
+        let (Some(view), Some(command), Some(walk)) = (&mut self.view, command, walk) else {
             return self.lose_directory(now);
         };
+        if std::mem::replace(&mut walk.is_rescued, true) {
+            return self.lose_directory(now);
+        }
         view.at = Directory { said: Some(root.as_bytes().to_vec()), path: Some(root) };
         self.transfer.outdate_backend_data();
         self.send(command, Expecting::Paths(Asked::Leave), now);

@@ -275,13 +275,18 @@ fn a_directory_that_does_not_say_what_it_is_is_left_at_once() {
 }
 
 #[test]
-fn a_server_that_cannot_be_led_back_ends_the_session() {
+fn a_server_that_cannot_be_led_back_is_led_to_the_root() {
     for answers in ["550 no", "250 x\nB> PWD\nB< 257 \"/secret/x\"", "250 x\nB> PWD\nB< 550 no", "331 hm"] {
-        let mut wire = strict();
-        wire.play(&format!(
+        let lost = format!(
             "C> CWD link\nB> CWD /home/link\nB< 250 x\nB> PWD\nB< 257 \"/secret/x\"\nB> CWD /home\nB< {answers}
-             C< 421 …\n* close\n= closed backend_violation"
-        ));
+             B> CWD /"
+        );
+        let mut wire = strict();
+        wire.play(&format!("{lost}\nB< 250 x\nB> PWD\nB< 257 \"/\"\nC< 550 …\nC> PWD\nC< 257 \"/home\" …"));
+        for answer in ["550 no", "250 x\nB> PWD\nB< 257 \"/secret/x\"", "250 x\nB> PWD\nB< 550 no"] {
+            let mut wire = strict();
+            wire.play(&format!("{lost}\nB< {answer}\nC< 421 …\n* close\n= closed backend_violation"));
+        }
     }
 }
 
