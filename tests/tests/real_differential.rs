@@ -287,7 +287,7 @@ const ODD: [&str; 26] = [
 ];
 
 /// Lines, of which `@` is a path. What is copied is a file: ProFTPD never ends to copy a directory into itself.
-const LINES: [&str; 62] = [
+const LINES: [&str; 69] = [
     "CWD @",
     "CWD @",
     "CWD @",
@@ -310,6 +310,13 @@ const LINES: [&str; 62] = [
     "LIST -la @",
     "LIST -R @",
     "LIST -aR",
+    "LIST @*",
+    "LIST .?",
+    "STAT @?",
+    "NLST @*",
+    "STOR @ ",
+    "MKD @ ",
+    "RNTO @ ",
     "NLST",
     "NLST @",
     "NLST -a @",

@@ -176,7 +176,11 @@ impl Case<'_> {
     }
 
     fn deed(&self) -> Option<Deed> {
-        let context = Context { held: self.standing.held.as_ref(), is_restarted: self.standing.is_restarted };
+        let context = Context {
+            held: self.standing.held.as_ref(),
+            is_restarted: self.standing.is_restarted,
+            has_chosen_names: self.standing.has_chosen_names,
+        };
         self.command.map(|command| Deed::of(command, context))
     }
 

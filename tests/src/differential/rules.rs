@@ -71,6 +71,10 @@ action = "allow"
         ("RETR /in/f", false),
         ("LIST /", false),
         ("STOR /new", false),
+        ("CWD /pub | LIST .?", false),
+        ("CWD /pub | STAT l*", false),
+        ("MKD /pub/.. a | CWD /pub/.. a | STAT .", true),
+        ("MKD /pub/.. a | CWD /pub/.. a | MKD -x | STAT -R ./-x", false),
     ],
 };
 
@@ -151,6 +155,8 @@ action = "deny"
         ("APPE /pub/f", false),
         ("STOR /in/link/f", false),
         ("DELE /pub/f", false),
+        ("STOR /pub/x_", true),
+        ("STOR /pub/x ", false),
     ],
 };
 
@@ -226,6 +232,7 @@ action = "deny"
         ("RNFR /pub/f | RNTO /pub/f.key", false),
         ("CWD /pub/sub/up | RETR x.key", false),
         ("TYPE I | REST 5 | APPE /pub", false),
+        ("TYPE I | REST 5 | LIST | STOR /pub", false),
         ("SITE MKDIR /in/new.key/a", false),
         ("MKD /in/new.key/a", false),
     ],

@@ -44,6 +44,8 @@ pub struct Object {
     pub(super) makes_parents: bool,
     /// Servers read patterns in it.
     pub(super) is_pattern: bool,
+    /// Servers split it into words at its blanks, and read patterns in each part of it.
+    pub(super) is_split: bool,
     /// A directory that is listed: it can be entered to see where it is.
     pub(super) is_listed: bool,
 }
@@ -77,6 +79,8 @@ pub struct Context<'a> {
     pub held: Option<&'a Command>,
     /// REST with another offset than 0.
     pub is_restarted: bool,
+    /// STOU was sent in this session. From then on Pure-FTPd's APPE writes a new file over the old one.
+    pub has_chosen_names: bool,
 }
 
 /// A path as policy is asked about it.
@@ -120,6 +124,7 @@ impl Deed {
             Verb::Appe if context.is_restarted => {
                 Self::one(Object::resumed(argument, &[Operation::Append, Operation::Overwrite]))
             }
+            Verb::Appe if context.has_chosen_names => path(&[Operation::Append, Operation::Overwrite]),
             Verb::Appe => path(&[Operation::Append]),
             Verb::List | Verb::Nlst => words::listing(command.verb(), argument),
             Verb::Mlsd => {
@@ -264,6 +269,7 @@ impl Object {
             is_changed: false,
             makes_parents: false,
             is_pattern: false,
+            is_split: false,
             is_listed: false,
         }
     }

@@ -393,8 +393,7 @@ impl Session {
         if self.view.is_some() {
             return self.begin_errand(command, Some(rename_from), Then::Pair, now);
         }
-        let context = Context { held: Some(&rename_from), is_restarted: false };
-        let items = self.items(&Deed::of(&command, context));
+        let items = self.items(&Deed::of(&command, self.context(Some(&rename_from))));
         if self.permit_items(&command, &items, now).is_some() {
             self.send(rename_from, Expecting::RenameFrom { rename_to: command }, now);
         }

@@ -33,6 +33,7 @@ pub(super) struct Item {
     pub(super) follows_links: bool,
     pub(super) is_changed: bool,
     pub(super) makes_parents: bool,
+    pub(super) is_split: bool,
     pub(super) is_listed: bool,
     /// For records, where policy needs no paths: where this is, if the client is where it seems to be.
     pub(super) reckoned: Option<CanonicalPath>,
@@ -82,6 +83,8 @@ pub struct Standing {
     pub held: Option<Command>,
     /// REST with another offset than 0 is held.
     pub is_restarted: bool,
+    /// STOU was sent.
+    pub has_chosen_names: bool,
     /// Bytes that ALLO announced.
     pub announced_bytes: Option<u64>,
 }
@@ -126,8 +129,14 @@ impl Session {
             directory: self.view.as_ref().and_then(|view| view.working_directory()).cloned(),
             held: self.rename_from.as_deref().cloned(),
             is_restarted: self.restart.is_some(),
+            has_chosen_names: self.has_chosen_names,
             announced_bytes: self.announced,
         }
+    }
+
+    /// What counts for the next command; `held` is the first half of its pair.
+    pub(super) fn context<'a>(&self, held: Option<&'a Command>) -> Context<'a> {
+        Context { held, is_restarted: self.restart.is_some(), has_chosen_names: self.has_chosen_names }
     }
 
     /// The objects of a deed, seen from where the client is.
@@ -157,6 +166,7 @@ impl Session {
             follows_links: object.follows_links,
             is_changed: object.is_changed,
             makes_parents: object.makes_parents,
+            is_split: object.is_split,
             is_listed: object.is_listed,
             reckoned: None,
         };
@@ -302,6 +312,7 @@ impl Session {
             follows_links: false,
             is_changed: false,
             makes_parents: false,
+            is_split: false,
             is_listed: false,
             reckoned: None,
         };
@@ -326,8 +337,7 @@ impl Session {
 
     /// Asks about a command of which nothing is to be found out; a denial is answered.
     pub(super) fn permit(&mut self, command: &Command, now: Now) -> Option<Permit> {
-        let context = Context { held: None, is_restarted: self.restart.is_some() };
-        let items = self.items(&Deed::of(command, context));
+        let items = self.items(&Deed::of(command, self.context(None)));
         self.permit_items(command, &items, now)
     }
 

@@ -133,6 +133,8 @@ pub struct Session {
     login_failures: u32,
     /// When the client last gave a name or a password.
     login_asked_at: Duration,
+    /// STOU was sent.
+    has_chosen_names: bool,
     /// Limits let the login be tried that is under way.
     is_login_judged: bool,
     /// Times that USER led to another destination than before.
@@ -191,6 +193,7 @@ impl Session {
             utf8_promised: false,
             login_failures: 0,
             login_asked_at: now.monotonic,
+            has_chosen_names: false,
             is_login_judged: false,
             destinations: 0,
             preliminaries: 0,

@@ -24,6 +24,10 @@ use super::{Expecting, Session};
 
 impl Session {
     pub(super) fn run_transfer(&mut self, command: Command, direction: Direction, now: Now) {
+        if !matches!(command.verb(), Verb::Retr | Verb::Stor | Verb::Appe) {
+            // Nothing else begins anywhere. Pure-FTPd would keep it for the next one that does.
+            self.restart = None;
+        }
         let is_clear = self.security.protection() == Protection::Clear;
         if is_clear && self.settings.require_tls == RequireTls::Data {
             self.restart = None;
@@ -33,8 +37,7 @@ impl Session {
         if direction == Direction::Upload && self.is_announced_too_large() {
             self.restart = None;
             self.announced = None;
-            let context = Context { held: None, is_restarted: false };
-            let items = self.items(&Deed::of(&command, context));
+            let items = self.items(&Deed::of(&command, Context::default()));
             self.note_accesses(&items, Findings::default());
             self.note_file_limit();
             return self.conclude(answers::too_large_to_store());
@@ -43,8 +46,7 @@ impl Session {
         if self.view.is_some() && self.has_setup() {
             return self.begin_errand(command, None, Then::Transfer { direction, started }, now);
         }
-        let context = Context { held: None, is_restarted: self.restart.is_some() };
-        let items = self.items(&Deed::of(&command, context));
+        let items = self.items(&Deed::of(&command, self.context(None)));
         let Some(permit) = self.permit_items(&command, &items, now) else {
             self.restart = None;
             self.announced = None;
@@ -81,6 +83,7 @@ impl Session {
             report: None,
             unique_name: None,
             measured: Measured::No,
+            is_restarted: false,
             bytes_max: None,
         };
         self.ask_transfer(running, now);
@@ -114,11 +117,13 @@ impl Session {
             }
             BackendData::Ready => match self.restart.take() {
                 Some(restart) => {
+                    running.is_restarted = true;
                     setup.waiting = Some(running);
                     self.send(*restart, Expecting::Restart, now);
                 }
                 None => {
                     let command = running.spelled.clone();
+                    self.has_chosen_names |= command.verb() == Verb::Stou;
                     self.transfer = Transfer::Opening { running, client: setup.client };
                     self.send(command, Expecting::Transfer, now);
                 }
@@ -131,9 +136,8 @@ impl Session {
             return self.expect_more(Expecting::Restart, now);
         }
         if !is_final(&reply) && !matches!(self.transfer, Transfer::Setup(_)) {
-            // Nobody opened the leased port meanwhile. What REST said must not count for the next transfer.
-            let undo = Command::with(Verb::Rest, "0").expect("one clean line");
-            return self.send(undo, Expecting::RestartUndone, now);
+            // Nobody opened the leased port meanwhile.
+            return self.undo_restart(now);
         }
         if reply.kind() == Kind::Completion {
             return self.violate_upstream(Violation::ImpossibleReply, now);
@@ -146,6 +150,12 @@ impl Session {
         self.transfer = Transfer::Idle;
         self.actions.push_back(Action::DiscardData);
         self.finish_transfer(running, reply, now);
+    }
+
+    /// What REST said must not count for the next transfer.
+    fn undo_restart(&mut self, now: Now) {
+        let undo = Command::with(Verb::Rest, "0").expect("one clean line");
+        self.send(undo, Expecting::RestartUndone, now);
     }
 
     pub(super) fn handle_restart_undone(&mut self, reply: Reply, now: Now) {
@@ -170,7 +180,7 @@ impl Session {
         match reply.kind() {
             Kind::Preliminary => {
                 if running.command.verb() == Verb::Stou {
-                    running.unique_name = unique_name(reply.last_text());
+                    running.unique_name = unique_name(&reply);
                 }
                 if let Err(refusal) = self.judge_unique_name(&running, now) {
                     self.note_denial(&running.command, &running.items, &refusal);
@@ -195,13 +205,16 @@ impl Session {
                 self.reply(reply);
                 self.actions.push_back(Action::StartRelay(order));
             }
-            Kind::TransientFailure => {
-                self.actions.push_back(Action::DiscardData);
+            Kind::TransientFailure | Kind::PermanentFailure => {
+                let is_transient = reply.kind() == Kind::TransientFailure;
+                let release = if is_transient { Action::DiscardData } else { Action::WithdrawData };
+                self.actions.push_back(release);
+                // Some servers forget it only when a transfer begins.
+                let is_kept = running.is_restarted && self.view.is_some();
                 self.finish_transfer(running, reply, now);
-            }
-            Kind::PermanentFailure => {
-                self.actions.push_back(Action::WithdrawData);
-                self.finish_transfer(running, reply, now);
+                if is_kept && !self.is_closed() {
+                    self.undo_restart(now);
+                }
             }
             Kind::Completion | Kind::Intermediate => {
                 self.transfer = Transfer::Opening { running, client };
@@ -222,11 +235,15 @@ impl Session {
     }
 }
 
-/// `150 FILE: name` (RFC 1123 §4.1.2.9), or the last word of what servers say instead.
-fn unique_name(text: &[u8]) -> Option<Vec<u8>> {
-    if let Some(name) = text.strip_prefix(b"FILE: ") {
-        return Some(name.to_vec());
+/// `150 FILE: name` (RFC 1123 §4.1.2.9) in any line, or the last word of the one line that servers say instead.
+fn unique_name(reply: &Reply) -> Option<Vec<u8>> {
+    let named = reply.lines().find_map(|line| {
+        let line = line.strip_prefix(b"150-").unwrap_or(line);
+        line.trim_ascii_start().strip_prefix(b"FILE: ")
+    });
+    if named.is_some() || reply.lines().count() > 1 {
+        return named.map(<[u8]>::to_vec);
     }
-    let word = text.split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
+    let word = reply.text().split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
     Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
 }

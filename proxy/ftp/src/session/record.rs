@@ -11,7 +11,7 @@ use ftpsgate_policies::{CanonicalPath, Denial, Observation, Operation, Permit, R
 use crate::codec::{Command, Reply, Verb};
 
 use super::Session;
-use super::authorize::{Context, Deed, Place};
+use super::authorize::{Deed, Place};
 use super::event::{DataTls, Direction, Fact, RelayEnd};
 use super::judge::{Findings, Item};
 
@@ -200,8 +200,7 @@ impl Session {
 
     /// The listener's rules refuse it.
     pub(super) fn note_refusal(&mut self, command: &Command) {
-        let context = Context { held: None, is_restarted: self.restart.is_some() };
-        let items = self.items(&Deed::of(command, context));
+        let items = self.items(&Deed::of(command, self.context(None)));
         self.note_accesses(&items, Findings::default());
         self.note_decision(Decision::refused(DecidedBy::Gateway));
     }

@@ -61,6 +61,8 @@ pub(super) struct Running {
     pub(super) report: Option<Box<RelayReport>>,
     pub(super) unique_name: Option<Vec<u8>>,
     pub(super) measured: Measured,
+    /// REST was sent before it.
+    pub(super) is_restarted: bool,
     /// What the relay may move at most.
     pub(super) bytes_max: Option<u64>,
 }

@@ -9,7 +9,7 @@ use ftpsgate_policies::{CanonicalPath, Links, Operation, Permit};
 
 use crate::codec::{Command, Reply, Verb};
 
-use super::super::authorize::{Context, Deed, Place, Spelling};
+use super::super::authorize::{Deed, Place, Spelling};
 use super::super::event::{Action, Direction, Now};
 use super::super::judge::{Doubt, Findings, Item, Judgement};
 use super::super::record::Decision;
@@ -100,13 +100,12 @@ impl Session {
         then: Then,
         now: Now,
     ) {
-        let context = Context { held: held.as_ref(), is_restarted: self.restart.is_some() };
-        let deed = Deed::of(&command, context);
-        if let Some(problem) = deed.problem {
+        let deed = Deed::of(&command, self.context(held.as_ref()));
+        let items = self.items(&deed);
+        if let Some(problem) = deed.problem.or_else(|| odd_name(command.verb(), &items)) {
             self.forget_transfer(&then);
             return self.answer(command.verb(), problem);
         }
-        let items = self.items(&deed);
         self.note_accesses(&items, Findings::default());
         let size = self.announced_bytes(&items);
         match self.judge(&command, &items, Findings::default(), size, now) {
@@ -473,6 +472,9 @@ impl Session {
 /// Whether the server is led to where an item is before it is used, so that it is judged by where that is; and so that
 /// nothing above it is created unjudged.
 fn is_walked_to(item: &Item, links: Links) -> bool {
+    if item.is_split && item.place.path().is_some_and(|path| is_read_otherwise(path.as_str())) {
+        return true;
+    }
     match links {
         Links::Harmless => false,
         Links::Rename => item.is_listed || item.pattern.is_some() || item.makes_parents,
@@ -480,7 +482,21 @@ fn is_walked_to(item: &Item, links: Links) -> bool {
     }
 }
 
-/// A command with the paths that were judged.
+/// Whether who splits a path at its blanks, drops backslashes and reads patterns in it means something else by it.
+/// Pure-FTPd does so in what it lists.
+fn is_read_otherwise(path: &str) -> bool {
+    path.contains([' ', '\\', '*', '?', '[', '{'])
+}
+
+/// Pure-FTPd writes `_` for a blank at the end of a name that it creates, and knows nothing of that when it is asked
+/// what is there.
+fn odd_name(verb: Verb, items: &[Item]) -> Option<Reply> {
+    let creates = matches!(verb, Verb::Stor | Verb::Appe | Verb::Mkd | Verb::Rnto);
+    let name = items.last().filter(|_| creates)?.place.path()?.name()?;
+    name.ends_with(' ').then(|| Reply::new(553, "A new name may not end with a blank."))
+}
+
+/// A command with the paths that were judged; `None`: the server would mean something else by them.
 fn spell(
     command: &Command,
     items: &[Item],
@@ -498,7 +514,7 @@ fn spell(
     for item in items.iter().take(count) {
         let Place::Path(path) = &item.place else { continue };
         let is_here = is_single && is_walked_to(item, links);
-        let path = spell_path(command.verb(), item, path, at.filter(|_| is_here));
+        let path = spell_path(command.verb(), item, path, at.filter(|_| is_here))?;
         match (spelling.is_quoted, spelling.separator) {
             (true, _) => paths.push(format!("\"{path}\"")),
             (false, " ") if path.contains(' ') => return None,
@@ -516,20 +532,25 @@ fn spell(
 }
 
 /// One path: absolute, or as a name in the directory where the server is.
-fn spell_path(verb: Verb, item: &Item, path: &CanonicalPath, at: Option<&CanonicalPath>) -> String {
-    match (&item.pattern, at) {
-        (Some(pattern), Some(at)) if at == path && is_plain(pattern) => pattern.clone(),
-        (Some(pattern), _) if path.is_root() => format!("/{pattern}"),
-        (Some(pattern), _) => format!("{path}/{pattern}"),
-        // A directory that was entered. STAT alone would mean the session.
-        (None, Some(at)) if item.is_listed && !item.is_changed && at == path && verb != Verb::Stat => {
-            String::new()
+fn spell_path(verb: Verb, item: &Item, path: &CanonicalPath, at: Option<&CanonicalPath>) -> Option<String> {
+    let is_entered = item.is_listed && !item.is_changed && at == Some(path);
+    let (directory, name) = match &item.pattern {
+        Some(pattern) => (path.clone(), Some(pattern.as_str())),
+        None => (path.parent(), path.name()),
+    };
+    let is_odd = |text: &str| item.is_split && is_read_otherwise(text);
+    let is_name_odd = item.pattern.is_none() && name.is_some_and(is_odd);
+    match name {
+        // STAT alone would mean the session.
+        _ if is_entered && verb != Verb::Stat => Some(String::new()),
+        _ if is_entered && is_odd(path.as_str()) => Some(".".to_owned()),
+        Some(name) if !item.is_listed && at == Some(&directory) && is_plain(name) && !is_name_odd => {
+            Some(name.to_owned())
         }
-        (None, Some(at)) if *at == path.parent() => match path.name().filter(|name| is_plain(name)) {
-            Some(name) if !item.is_listed => name.to_owned(),
-            Some(_) | None => path.to_string(),
-        },
-        (None, _) => path.to_string(),
+        _ if is_name_odd || is_odd(directory.as_str()) => None,
+        Some(name) if directory.is_root() => Some(format!("/{name}")),
+        Some(name) => Some(format!("{directory}/{name}")),
+        None => Some(path.to_string()),
     }
 }
 

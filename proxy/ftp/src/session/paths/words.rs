@@ -36,10 +36,20 @@ pub(in super::super) fn listing(verb: Verb, argument: &[u8]) -> Deed {
     // Options of NLST are names to ProFTPD and Pure-FTPd: in part, for Pure-FTPd answers `NLST -a xyz` with what is in
     // `yz`, and `NLST -a` with what is in `a`.
     is_odd |= verb == Verb::Nlst && !before.is_empty();
+    // Pure-FTPd's `.*` and `.?` are the directory itself and the one above it, too.
+    let is_hidden_pattern = |part: &[u8]| {
+        part.first().is_some_and(|first| b".[{".contains(first))
+            && part.iter().any(|byte| b"*?[{".contains(byte))
+    };
+    is_odd |= rest.split(|&byte| byte == b'/').any(is_hidden_pattern);
     let name = if rest.is_empty() { Name::Directory } else { Name::Words(rest.to_vec()) };
     let object = Object {
         below: if is_recursive { &[Operation::List] } else { &[] },
+        // It enters each directory that a pattern matches, and with `-b` all of `-R`, links as well. Of NLST these are
+        // names.
+        follows_links: verb != Verb::Nlst,
         is_pattern: true,
+        is_split: true,
         is_listed: true,
         ..Object::new(name, &[Operation::List])
     };
@@ -218,8 +228,10 @@ fn changed_times(argument: &[u8], rest: &[u8]) -> Deed {
         }
         _fewer => None,
     };
+    // Pure-FTPd cuts four words off wherever the last one is UTC.
+    let is_zoned = tail.first().is_some_and(|zone| zone.eq_ignore_ascii_case(b"UTC"));
     match (leads, trails) {
-        (true, None) => changed(prefixed(Verb::Site, argument, behind, CHANGE)),
+        (true, None) if !is_zoned => changed(prefixed(Verb::Site, argument, behind, CHANGE)),
         (false, Some(length)) if length > 0 => changed(Deed {
             spelling: Spelling {
                 before: argument[..argument.len() - rest.len()].to_vec(),
@@ -228,7 +240,7 @@ fn changed_times(argument: &[u8], rest: &[u8]) -> Deed {
             },
             ..Deed::path(&rest[..length], CHANGE)
         }),
-        (true, Some(_)) | (false, Some(_) | None) => Deed {
+        (true, _) | (false, Some(_) | None) => Deed {
             problem: Some(answers::bad_argument(Verb::Site)),
             ..Deed::one(Object::new(Name::Hidden, CHANGE))
         },
@@ -374,6 +386,7 @@ mod tests {
             "SITE CHMOD 644",
             "SITE CPFR",
             "SITE UTIME a",
+            "SITE UTIME 20200101000000 a 20200101000000 x y UTC",
             "SITE UTIME 20200101000000 a 20200101000000 20200101000000 20200101000000 UTC",
             "SITE SYMLINK a",
             "SITE SYMLINK a b c",

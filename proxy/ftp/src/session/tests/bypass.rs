@@ -194,6 +194,73 @@ fn options_of_nlst_that_are_names() {
     }
 }
 
+/// Pure-FTPd splits what it lists at blanks, drops backslashes, and reads patterns: also in what a name led to.
+#[test]
+fn listings_in_directories_whose_names_are_several_words() {
+    let directory = "/home/.. a";
+    for rules in [RULES, "deny * **/*.exe\nallow", "deny overwrite\nallow"] {
+        let mut wire = session_with(rules);
+        let entered = |name: &str| format!("B> CWD {name}\nB< 250 x\nB> PWD\nB< 257 \"{directory}\"");
+        wire.play(&format!("C> CWD x\n{}\nC< 250 x", entered("/home/x")));
+        wire.play(&format!(
+            "C> STAT -l sub\nB> CWD {directory}/sub\nB< 250 x\nB> PWD\nB< 257 \"{directory}/sub\"
+             B> STAT -l .\nB< 213 x\nC< 213 x"
+        ));
+        wire.play(&format!("C> STAT .\n{}\nB> STAT .\nB< 213 x\nC< 213 x", entered(directory)));
+        // What is no directory is said as it is called there, or not at all.
+        let stayed = format!("B< 550 no\nB> PWD\nB< 257 \"{directory}\"");
+        wire.play(&format!("C> STAT f\nB> CWD {directory}/f\n{stayed}\nB> STAT f\nB< 213 x\nC< 213 x"));
+        wire.play(&format!("C> STAT ./-x\nB> CWD {directory}/-x\n{stayed}\nC< 501 …"));
+    }
+}
+
+/// Pure-FTPd forgets the offset of a REST only when a file is read or written.
+#[test]
+fn offsets_for_what_begins_nowhere() {
+    for command in ["LIST", "NLST", "MLSD", "STOU"] {
+        let mut wire = session_with("deny * **/*.exe\nallow");
+        wire.play(ARM);
+        wire.play(&format!("C> REST 5\nC< 350 …\nC> {command}\nB> {command}"));
+    }
+    for refusal in ["450 no", "521 no"] {
+        let mut wire = session();
+        wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x");
+        wire.play(LEASE);
+        wire.play("C> REST 5\nC< 350 …\nC> RETR x\nreach\nB> REST 5\nB< 350 x\nB> RETR x");
+        let release = if refusal.starts_with('4') { "* discard" } else { "* withdraw" };
+        wire.play(&format!(
+            "B< {refusal}\n{release}\nC< {refusal}\nB> REST 0\nC> DELE x\nB< 350 x\nB> DELE x"
+        ));
+    }
+}
+
+/// Pure-FTPd's APPE writes a new file over the old one as soon as its session has stored one under a name of its own.
+#[test]
+fn appending_after_a_name_was_chosen() {
+    let mut wire = session_with("deny overwrite /home/**\nallow");
+    wire.play(LEASE);
+    wire.play("C> APPE x\nreach\nB> APPE x\nB< 550 no\n* withdraw\nC< 550 no");
+    wire.play(LEASE);
+    wire.play("C> STOU\nreach\nB> STOU\nB< 550 no\n* withdraw\nC< 550 no");
+    wire.play(LEASE);
+    wire.play("C> APPE x\nC< 553 …");
+}
+
+/// Pure-FTPd writes `_` for a blank at the end of a new name, and is asked for the name as it is.
+#[test]
+fn new_names_that_end_with_a_blank() {
+    for (rules, data) in [(RULES, LEASE), ("deny overwrite\nallow", ARM)] {
+        let mut wire = session_with(rules);
+        wire.play(data);
+        for command in
+            ["STOR x\\x20", "APPE x\\x20", "MKD x\\x20", "STOR x\\x20/", "STOR x\\x20/.", "MKD y/x\\x20"]
+        {
+            wire.play(&format!("C> {command}\nC< 553 …"));
+        }
+        wire.play("C> RNFR y\nC< 350 …\nC> RNTO x\\x20\nC< 553 …");
+    }
+}
+
 /// ProFTPD's SITE RMDIR goes through links to directories while it removes what is below.
 #[test]
 fn removals_that_follow_links() {
@@ -298,14 +365,15 @@ fn listings_with_a_path() {
 
 #[test]
 fn patterns() {
-    refused(&[
-        "LIST /*",
-        "NLST /s*",
-        "STAT /secre?",
-        "NLST /[s]ecret",
-        "LIST /{secret,home}",
-        "NLST ../s*/x",
-    ]);
+    refused(&["LIST /*", "NLST /s*", "STAT /secre?", "LIST /secre[t]", "NLST ../s*/x"]);
+    let mut wire = session();
+    wire.play(LEASE);
+    for verb in ["LIST", "NLST", "STAT"] {
+        // Of these some match the directory above.
+        for pattern in [".*", ".?", "/home/.*", "a/.?", "[.]*", "[s]ecret", "{..,x}", "/{secret,home}"] {
+            wire.play(&format!("C> {verb} {pattern}\nC< 501 …"));
+        }
+    }
     refused(&["SITE CHMOD 777 /s*", "SITE CHMOD 777 ../secre?"]);
 }
 

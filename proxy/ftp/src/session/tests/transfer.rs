@@ -284,4 +284,15 @@ fn the_name_of_a_stou_is_kept() {
         wire.play("relay complete 3\nB< 226 x\nC< 226 x");
         wire.play(&format!("= transfer STOU 226 3B 0s Complete as {name}"));
     }
+    // Pure-FTPd says it in the first of two lines.
+    let mut wire = Wire::opening("STOU");
+    wire.play(
+        "B< 150-FILE: up.3\\n150 Accepted data connection
+         C< 150-FILE: up.3 | 150 Accepted data connection
+         * relay upload private
+         relay complete 3
+         B< 226 x
+         C< 226 x
+         = transfer STOU 226 3B 0s Complete as up.3",
+    );
 }
