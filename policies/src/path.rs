@@ -237,6 +237,10 @@ fn check_component(profile: PathProfile, component: &str) -> Result<(), PathErro
     if compatible.contains('/') || backslashes(&compatible) > backslashes(component) {
         return Err(PathError::Alias);
     }
+    // Apache FtpServer takes `\` for `/`.
+    if component.contains('\\') && component.split('\\').any(|part| part.trim_matches(' ') == "..") {
+        return Err(PathError::Alias);
+    }
     match profile {
         PathProfile::Unix | PathProfile::Opaque => Ok(()),
         PathProfile::Windows if is_windows_name(component) && is_windows_name(&compatible) => Ok(()),
@@ -427,7 +431,8 @@ mod tests {
         let mut stack: Vec<&str> = if argument.starts_with('/') { Vec::new() } else { directory.to_vec() };
         for name in argument.split('/') {
             let is_spaced_dot = name.trim() != name && (name.trim() == "." || name.trim() == "..");
-            if is_spaced_dot {
+            let leads_up = name.contains('\\') && name.split('\\').any(|part| part.trim() == "..");
+            if is_spaced_dot || leads_up {
                 return None;
             }
             if name.is_empty() || name == "." {

@@ -168,15 +168,20 @@ impl ImaginedServer {
         let Some(command) = &self.command else { return false };
         match (command.verb(), command.subcommand().as_deref()) {
             (Verb::Stor, _) => true,
+            (Verb::Rnto, _) => self.is_called(command.argument_or_empty(), path),
             (Verb::Site, Some("CPTO")) => {
                 let words = command.argument_or_empty();
                 let target = words.iter().position(|&byte| byte == b' ').map(|space| &words[space + 1..]);
-                let resolve =
-                    |words| CanonicalPath::resolve(PathProfile::Unix, self.directory().as_ref(), words).ok();
-                target.and_then(resolve).is_some_and(|target| target.as_bytes() == path)
+                target.is_some_and(|target| self.is_called(target, path))
             }
             (_other, _) => false,
         }
+    }
+
+    /// Whether words mean this path.
+    fn is_called(&self, words: &[u8], path: &[u8]) -> bool {
+        let target = CanonicalPath::resolve(PathProfile::Unix, self.directory().as_ref(), words);
+        target.is_ok_and(|target| target.as_bytes() == path)
     }
 }
 

@@ -155,6 +155,8 @@ action = "deny"
         ("APPE /pub/f", false),
         ("STOR /in/link/f", false),
         ("DELE /pub/f", false),
+        ("RNFR /pub/f | RNTO /pub/g", false),
+        ("RNFR /f | RNTO /pub/f", false),
         ("STOR /pub/x_", true),
         ("STOR /pub/x ", false),
     ],

@@ -84,9 +84,9 @@ pub fn judge_site(argument: &[u8]) -> Parameter {
     if subcommand(argument).is_some() { Parameter::Forward } else { Parameter::Malformed }
 }
 
-/// The sub-command of SITE and OPTS: the first word, in capitals; letters and digits only.
+/// The sub-command of SITE and OPTS: the first word, in capitals; letters and digits only. z/OS writes `FILETYPE=JES`.
 pub fn subcommand(argument: &[u8]) -> Option<String> {
-    let word = argument.split(|&byte| byte == b' ').next()?;
+    let word = argument.split(|byte| b" =".contains(byte)).next()?;
     let is_word = !word.is_empty() && word.len() <= 16 && word.iter().all(u8::is_ascii_alphanumeric);
     is_word.then(|| word.iter().map(|&byte| char::from(byte.to_ascii_uppercase())).collect())
 }
@@ -141,6 +141,18 @@ fn parse_decimal(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sub_commands_end_at_a_blank_or_an_equals_sign() {
+        for (argument, word) in
+            [("umask 022", "UMASK"), ("FILETYPE=JES", "FILETYPE"), ("recfm=fb lrecl=80", "RECFM")]
+        {
+            assert_eq!(subcommand(argument.as_bytes()).as_deref(), Some(word));
+        }
+        for argument in ["", " x", "=x", "a-b", "a\tb", "ABCDEFGHIJKLMNOPQ"] {
+            assert_eq!(subcommand(argument.as_bytes()), None, "{argument}");
+        }
+    }
 
     #[test]
     fn auth_in_any_case() {

@@ -28,7 +28,7 @@ pub struct Object {
     pub name: Name,
     /// All of these must be allowed.
     pub operations: &'static [Operation],
-    /// An upload: where the file is there already, it is an overwrite.
+    /// Where the file is there already an upload is an overwrite, and a rename is one as well.
     pub may_replace: bool,
     /// What must be allowed of everything below it, too…
     pub(super) below: &'static [Operation],
@@ -148,7 +148,9 @@ impl Deed {
                     spares_files: true,
                     ..Object::named(command.argument_or_empty(), &[Operation::Rename])
                 };
-                let objects = context.held.into_iter().chain([command]).map(half).collect();
+                let mut objects: Vec<Object> = context.held.into_iter().map(half).collect();
+                // Most servers replace a file that has the new name.
+                objects.push(Object { may_replace: true, ..half(command) });
                 Self { objects, ..Self::default() }
             }
             Verb::Size | Verb::Md5 => path(&[Operation::Metadata]),

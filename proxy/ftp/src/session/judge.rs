@@ -159,7 +159,9 @@ impl Session {
             place,
             pattern: None,
             operations: object.operations,
-            may_replace: object.may_replace,
+            // Without rules about paths nobody asks what is there before a rename.
+            may_replace: object.may_replace
+                && (self.needs_paths || !object.operations.contains(&Operation::Rename)),
             below: object.below,
             spares_files: object.spares_files,
             is_resumed: object.is_resumed,
@@ -452,6 +454,9 @@ fn accesses(items: &[Item], replaces: bool) -> Vec<Access<'_>> {
             let operation = if is_replaced { Operation::Overwrite } else { operation };
             Access { operation, target }
         }));
+        if replaces && item.may_replace && item.operations.contains(&Operation::Rename) {
+            accesses.push(Access { operation: Operation::Overwrite, target });
+        }
     }
     accesses
 }

@@ -262,6 +262,11 @@ pub(super) fn accesses(items: &[Item], findings: Findings) -> Vec<AccessRecord> 
             let operation = if is_replaced { Operation::Overwrite } else { operation };
             AccessRecord { operation, target: target.clone(), is_below: false }
         }));
+        let is_replacing = item.may_replace && findings.replaces == Some(true);
+        if is_replacing && item.operations.contains(&Operation::Rename) {
+            let (operation, target) = (Operation::Overwrite, target.clone());
+            records.push(AccessRecord { operation, target, is_below: false });
+        }
         // No directory is written to, so of a resumed upload nothing is below.
         if !(item.is_resumed || item.spares_files && findings.is_file == Some(true)) {
             let below = item.below.iter();

@@ -488,12 +488,22 @@ fn is_read_otherwise(path: &str) -> bool {
     path.contains([' ', '\\', '*', '?', '[', '{'])
 }
 
-/// Pure-FTPd writes `_` for a blank at the end of a name that it creates, and knows nothing of that when it is asked
-/// what is there.
+/// A new name that a server would read otherwise, later or at once.
+///
+/// Pure-FTPd writes `_` for a blank at its end, and knows nothing of that when it is asked what is there. A LIST with
+/// options lists what has their name on ProFTPD, and on vsftpd what has that of the second word.
 fn odd_name(verb: Verb, items: &[Item]) -> Option<Reply> {
-    let creates = matches!(verb, Verb::Stor | Verb::Appe | Verb::Mkd | Verb::Rnto);
-    let name = items.last().filter(|_| creates)?.place.path()?.name()?;
-    name.ends_with(' ').then(|| Reply::new(553, "A new name may not end with a blank."))
+    let item = items.last()?;
+    let name = item.place.path()?.name()?;
+    let is_made = [Operation::Mkdir, Operation::Rename, Operation::Upload]
+        .iter()
+        .any(|made| item.operations.contains(made));
+    let is_file = matches!(verb, Verb::Stor | Verb::Appe);
+    if is_made && !is_file && name.starts_with('-') {
+        return Some(Reply::new(553, "A new name may not begin with a hyphen."));
+    }
+    let is_written_anew = is_file || matches!(verb, Verb::Mkd | Verb::Rnto);
+    (is_written_anew && name.ends_with(' ')).then(|| Reply::new(553, "A new name may not end with a blank."))
 }
 
 /// A command with the paths that were judged; `None`: the server would mean something else by them.
@@ -544,7 +554,14 @@ fn spell_path(verb: Verb, item: &Item, path: &CanonicalPath, at: Option<&Canonic
         // STAT alone would mean the session.
         _ if is_entered && verb != Verb::Stat => Some(String::new()),
         _ if is_entered && is_odd(path.as_str()) => Some(".".to_owned()),
-        Some(name) if !item.is_listed && at == Some(&directory) && is_plain(name) && !is_name_odd => {
+        // vsftpd and Pure-FTPd take a name for a part of the time before it, or the reverse.
+        Some(name)
+            if !item.is_listed
+                && at == Some(&directory)
+                && is_plain(name)
+                && !is_name_odd
+                && verb != Verb::Mdtm =>
+        {
             Some(name.to_owned())
         }
         _ if is_name_odd || is_odd(directory.as_str()) => None,

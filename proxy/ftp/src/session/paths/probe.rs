@@ -100,8 +100,14 @@ impl Session {
         match (doubt, reply.code().value(), kind) {
             (Doubt::Replaces, 250, _) => self.resolve_doubt(true, now),
             (Doubt::IsFile, 250, Some(is_file)) => self.resolve_doubt(is_file, now),
-            (Doubt::Replaces, 550, _) => self.resolve_doubt(false, now),
-            (Doubt::IsFile, 550, _) if self.is_resumed() => self.resolve_doubt(true, now),
+            (Doubt::Replaces, 550, _) if self.tells_absence(reply) => self.resolve_doubt(false, now),
+            (Doubt::IsFile, 550, _) if self.is_resumed() => {
+                if self.tells_absence(reply) {
+                    self.resolve_doubt(true, now);
+                } else {
+                    self.probe_size(now);
+                }
+            }
             (Doubt::IsFile, 550, _) => self.answer_doubt(reply, now),
             (_, code, _) => {
                 if let Some(view) = &mut self.view
@@ -112,6 +118,18 @@ impl Session {
                 self.probe_size(now);
             }
         }
+    }
+
+    /// Whether a 550 says that there is no such file, and not that nobody may ask.
+    fn tells_absence(&self, reply: &Reply) -> bool {
+        let items = self.errand.as_ref().map(|errand| errand.items.as_slice()).unwrap_or_default();
+        let names = items.iter().filter_map(|item| item.place.path()).flat_map(|path| {
+            let name = path.name().unwrap_or_default();
+            [path.as_str().to_lowercase(), name.to_lowercase()]
+        });
+        let said = String::from_utf8_lossy(reply.last_text()).to_lowercase();
+        let said = names.filter(|name| !name.is_empty()).fold(said, |said, name| said.replace(&name, ""));
+        !FORBIDDEN.iter().any(|word| said.contains(word))
     }
 
     /// Whether a file is written from an offset: one that is not there is no directory, either.
@@ -141,12 +159,13 @@ impl Session {
     }
 
     pub(super) fn handle_size(&mut self, reply: &Reply, now: Now) {
+        let answer = match reply.code().value() {
+            213 => Some(true),
+            550 if self.tells_absence(reply) => Some(false),
+            _ => None,
+        };
         if let Some(probe) = self.errand.as_mut().and_then(|errand| errand.probe.as_mut()) {
-            probe.answer = match reply.code().value() {
-                213 => Some(true),
-                550 => Some(false),
-                _ => None,
-            };
+            probe.answer = answer;
         }
         if self.representation.is_image() {
             return self.settle_probe(now);
@@ -196,6 +215,11 @@ impl Session {
         self.answer_errand(Reply::new(550, reply.last_text()), now);
     }
 }
+
+/// How servers say that a command is not for this user: vsftpd's `cmds_allowed`, ProFTPD's `<Limit>`, pyftpdlib's
+/// permissions.
+const FORBIDDEN: [&str; 8] =
+    ["permission", "permitted", "denied", "privilege", "allowed", "access", "forbidden", "authori"];
 
 /// Whether the facts in a reply to MLST are those of a file; `None`: they do not say.
 fn file_type(reply: &Reply) -> Option<bool> {

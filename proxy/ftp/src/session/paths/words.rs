@@ -209,7 +209,9 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
         }
         b"MKDIR" => spelled(Deed::one(Object::created(rest, &[Operation::Site, Operation::Mkdir]))),
         b"RMDIR" => spelled(Deed::one(Object::removed_with_all(rest, &[Operation::Site, Operation::Rmdir]))),
-        b"HELP" | b"IDLE" | b"UMASK" | b"WHO" | b"VERSION" | b"PSWD" | b"ZONE" => {
+        // The mode of all that is made from now on.
+        b"UMASK" => Deed::one(Object::new(Name::Hidden, CHANGE)),
+        b"HELP" | b"IDLE" | b"WHO" | b"VERSION" | b"PSWD" | b"ZONE" => {
             Deed::one(Object::new(Name::Nothing, &[Operation::Site]))
         }
         _unknown => Deed::one(Object::new(Name::Hidden, ANYTHING)),

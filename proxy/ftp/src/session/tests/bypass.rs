@@ -261,6 +261,62 @@ fn new_names_that_end_with_a_blank() {
     }
 }
 
+/// A LIST with options lists what has their name: on ProFTPD, and of a second word on vsftpd.
+#[test]
+fn new_names_that_would_be_options() {
+    let mut wire = session();
+    wire.play("C> MKD -a\nC< 553 …\nC> RNFR link\nC< 350 …\nC> RNTO -la\nC< 553 …");
+    wire.play("C> SITE SYMLINK x -a\nC< 55…\nC> SITE MKDIR /home/-a\nC< 553 …\nC> SITE CPFR x\nC< 350 …\nC> SITE CPTO -R\nC< 553 …");
+    wire.play("C> DELE -a\nB> DELE /home/-a");
+}
+
+/// Most servers replace what has the new name.
+#[test]
+fn renames_to_what_is_there() {
+    let mut wire = session_with("deny overwrite\nallow");
+    let pair = "C> RNFR y\nC< 350 …\nC> RNTO x\nB> MLST /home/x";
+    wire.play(&format!("{pair}\nB< 250-x\\n type=file; x\\n250 x\nC< 553 …"));
+    wire.play(&format!(
+        "{pair}\nB< 550 No such file\nB> RNFR /home/y\nB< 350 x\nB> RNTO /home/x\nB< 250 x\nC< 250 x"
+    ));
+    // Who cannot be asked may replace it.
+    let mut wire = session_with("deny overwrite\nallow");
+    wire.play(&format!("{pair}\nB< 500 what\nB> TYPE I\nB< 200 x\nB> SIZE /home/x\nB< 500 what\nB> TYPE A\nB< 200 x\nC< 553 …"));
+}
+
+/// vsftpd's `cmds_allowed`, ProFTPD's `<Limit>`, pyftpdlib's permissions: a 550 that is not about the file.
+#[test]
+fn uploads_where_nobody_may_ask_what_is_there() {
+    for refusal in ["Permission denied.", "/home/x: Operation not permitted", "Not enough privileges."] {
+        let mut wire = session_with("deny overwrite\nallow");
+        wire.play("C> TYPE I\nB> TYPE I\nB< 200 x\nC< 200 x");
+        wire.play(ARM);
+        wire.play(&format!(
+            "C> STOR x\nB> MLST /home/x\nB< 550 {refusal}\nB> SIZE /home/x\nB< 550 {refusal}\nC< 553 …"
+        ));
+    }
+    let mut wire = session_with("deny overwrite\nallow");
+    wire.play(ARM);
+    wire.play(
+        "C> STOR access\nB> MLST /home/access\nB< 550 /home/access: No such file\nB> STOR /home/access",
+    );
+}
+
+/// Apache FtpServer takes a backslash for a slash.
+#[test]
+fn backslashes_that_lead_up() {
+    refused(&["RETR ..\\x5csecret\\x5cx", "RETR /home/..\\x5csecret", "CWD a\\x5c..\\x5c..\\x5csecret"]);
+    session().play("C> DELE a\\x5cb\nB> DELE a\\\\b");
+}
+
+/// What it sets is the mode of all that is made later.
+#[test]
+fn the_mode_of_new_files() {
+    for command in ["SITE UMASK 000", "SITE UMASK"] {
+        session_with("deny metadata /home/**\nallow").play(&format!("C> {command}\nC< 55…"));
+    }
+}
+
 /// ProFTPD's SITE RMDIR goes through links to directories while it removes what is below.
 #[test]
 fn removals_that_follow_links() {
@@ -318,11 +374,13 @@ fn changes_of_a_directory_through_a_link_to_it() {
              B< 257 \"/home\"
              C< 55…"
         ));
+        // vsftpd and Pure-FTPd take some names for a part of the time before them, or the reverse.
+        let sent = if command.starts_with("MDTM") { "/home/file" } else { "file" };
         wire.play(&format!(
             "C> {command} file
              B> MLST /home/file
              B< 250-x\\n type=file; file\\n250 x
-             B> {command} file
+             B> {command} {sent}
              B< 200 x
              C< 200 x"
         ));
