@@ -483,9 +483,20 @@ fn is_walked_to(item: &Item, links: Links) -> bool {
 }
 
 /// Whether who splits a path at its blanks, drops backslashes and reads patterns in it means something else by it.
-/// Pure-FTPd does so in what it lists.
+/// Pure-FTPd does so in what it lists; below, what ProFTPD does.
 fn is_read_otherwise(path: &str) -> bool {
     path.contains([' ', '\\', '*', '?', '[', '{'])
+}
+
+/// Whether a server that takes such a command apart into words puts this path together again. ProFTPD does not where a
+/// quote begins a word, and of XCRC and its like it takes the first word.
+fn is_one_word(verb: Verb, path: &str) -> bool {
+    if verb == Verb::Site {
+        return !(path.contains('"') || path.contains("  ") || path.ends_with(' '));
+    }
+    let is_checksum = [Verb::Xcrc, Verb::Xmd5, Verb::Xsha, Verb::Xsha1, Verb::Xsha256, Verb::Xsha512];
+    let words = super::words::without_range(path.as_bytes());
+    !is_checksum.contains(&verb) || !words.iter().any(|byte| b"\" ".contains(byte))
 }
 
 /// A new name that a server would read otherwise, later or at once.
@@ -524,7 +535,8 @@ fn spell(
     for item in items.iter().take(count) {
         let Place::Path(path) = &item.place else { continue };
         let is_here = is_single && is_walked_to(item, links);
-        let path = spell_path(command.verb(), item, path, at.filter(|_| is_here))?;
+        let path = spell_path(command.verb(), item, path, at.filter(|_| is_here))
+            .filter(|path| is_one_word(command.verb(), path))?;
         match (spelling.is_quoted, spelling.separator) {
             (true, _) => paths.push(format!("\"{path}\"")),
             (false, " ") if path.contains(' ') => return None,
@@ -588,7 +600,8 @@ fn spell_pair(held: &Command, command: &Command, items: &[Item]) -> Option<(Comm
         argument[..argument.len() - super::words::split_word(argument).1.len()].to_vec()
     };
     let spelled = |command: &Command, path: &CanonicalPath| {
-        Command::with(command.verb(), [word(command).as_slice(), path.as_bytes()].concat())
+        let argument = [word(command).as_slice(), path.as_bytes()].concat();
+        Command::with(command.verb(), argument).filter(|_| is_one_word(command.verb(), path.as_str()))
     };
     Some((spelled(held, from)?, spelled(command, to)?))
 }

@@ -91,22 +91,38 @@ fn prefixed(verb: Verb, argument: &[u8], rest: &[u8], operations: &'static [Oper
 
 /// XCRC and its like: some servers read one or two numbers behind the path as a range, and take the path out of
 /// quotes. What is meant without the numbers is judged as well.
+///
+/// The sums of single bytes are these bytes: with a range it is a download.
 pub(in super::super) fn checksum(verb: Verb, argument: &[u8]) -> Deed {
-    let mut deed = Deed::path(argument, &[Operation::Metadata]);
     let mut rest = argument;
+    let mut names = vec![argument];
     for _ in 0..2 {
-        match rest.iter().rposition(|&byte| byte == b' ') {
-            Some(space) if is_number(&rest[space + 1..]) && space > 0 => {
-                rest = &rest[..space];
-                deed.objects.push(Object::named(rest, &[Operation::Metadata]));
-            }
-            Some(_) | None => break,
-        }
+        rest = without_number(rest);
+        names.push(rest);
     }
+    names.dedup();
+    let operations: &'static [Operation] = match names.len() {
+        1 => &[Operation::Metadata],
+        _ => &[Operation::Metadata, Operation::Download],
+    };
+    let objects = names.into_iter().map(|name| Object::named(name, operations)).collect();
+    let mut deed = Deed { objects, ..Deed::default() };
     if argument.first() == Some(&b'"') {
         deed.problem = Some(answers::bad_argument(verb));
     }
     deed
+}
+
+/// What stands before one or two numbers.
+pub(in super::super) fn without_range(words: &[u8]) -> &[u8] {
+    without_number(without_number(words))
+}
+
+fn without_number(words: &[u8]) -> &[u8] {
+    match words.iter().rposition(|&byte| byte == b' ') {
+        Some(space) if space > 0 && is_number(&words[space + 1..]) => &words[..space],
+        Some(_) | None => words,
+    }
 }
 
 /// MMD5: paths between commas (draft-twine-ftpmd5).
@@ -171,9 +187,11 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
     match word.to_ascii_uppercase().as_slice() {
         b"CPFR" => spelled(Deed::path(rest, &[Operation::Site, Operation::Download])),
         b"CPTO" => {
+            // ProFTPD copies a directory with the links in it, and writes through those that are there.
             let source = held.map(|command| Object {
                 below: &[Operation::Download],
                 spares_files: true,
+                follows_links: true,
                 ..Object::named(
                     split_word(command.argument_or_empty()).1,
                     &[Operation::Site, Operation::Download],
@@ -181,8 +199,9 @@ pub(in super::super) fn site(command: &Command, held: Option<&Command>) -> Deed 
             });
             let target = Object {
                 may_replace: true,
-                below: &[Operation::Upload, Operation::Overwrite],
+                below: &[Operation::Upload, Operation::Overwrite, Operation::Mkdir],
                 spares_files: true,
+                follows_links: true,
                 makes_parents: true,
                 ..Object::named(rest, &[Operation::Site, Operation::Upload])
             };

@@ -317,6 +317,35 @@ fn the_mode_of_new_files() {
     }
 }
 
+/// ProFTPD takes SITE apart into words, where a quote begins one: `a "b"` is `a b`, and `"/.\./x` another path.
+#[test]
+fn quotes_in_site() {
+    let mut wire = session_with("deny overwrite\nallow");
+    for command in ["SITE CHMOD 644", "SITE UTIME 20200101000000", "SITE RMDIR", "SITE CHGRP x"] {
+        for path in ["\"..\"", "a \"b", "x\"", "a\\x20\\x20b", "a\\x20"] {
+            wire.play(&format!("C> {command} {path}\nC< 501 …"));
+        }
+    }
+    wire.play(
+        "C> SITE CPFR a \"b\"\nC< 350 …\nC> SITE CPTO c\nB> MLST /home/c\nB< 550 none
+         B> MLST /home/a \\\"b\\\"\nB< 250-x\\n type=file; x\\n250 x\nC< 501 …",
+    );
+}
+
+/// ProFTPD's XCRC and its like take the first word for the path, or what is in quotes; with a range they tell bytes.
+#[test]
+fn checksums_of_the_first_word() {
+    for verb in ["XCRC", "XMD5", "XSHA", "XSHA1", "XSHA256", "XSHA512"] {
+        let mut wire = session_with("deny * **/*.key\nallow");
+        for words in ["x.key 0 +1", "x.key 0 1 j", "x \"y\"", "./\"x.key\"", "a b"] {
+            wire.play(&format!("C> {verb} {words}\nC< 501 …"));
+        }
+        wire.play(&format!("C> {verb} x 0 9\nB> {verb} /home/x 0 9\nB< 250 x\nC< 250 x"));
+        let mut wire = session_with("deny download /home/**\nallow");
+        wire.play(&format!("C> {verb} x 0 9\nC< 550 …\nC> {verb} x\nB> {verb} x"));
+    }
+}
+
 /// ProFTPD's SITE RMDIR goes through links to directories while it removes what is below.
 #[test]
 fn removals_that_follow_links() {
@@ -604,7 +633,7 @@ fn site_commands() {
     wire.play("C> SITE CPFR x\nC< 350 …\nC> SITE CPTO /secret/x\nC< 55…\nC> SITE CPTO y\nC< 503 …");
     wire.play("C> RNFR x\nC< 350 …\nC> SITE CPTO y\nC< 503 …\nC> SITE CPFR x\nC< 350 …\nC> RNTO y\nC< 503 …");
     wire.play("C> SITE CPFR /\nC< 350 …\nC> SITE CPTO y\nB> MLST /\nB< 250-x\\n type=dir; /\\n250 x\nC< 55…");
-    wire.play("C> SITE CPFR x\nC< 350 …\nC> SITE CPTO y\nB> SITE CPFR /home/x\nB< 350 x\nB> SITE CPTO /home/y\nB< 250 x\nC< 250 x");
+    wire.play("C> SITE CPFR x\nC< 350 …\nC> SITE CPTO y\nB> MLST /home/x\nB< 250-x\\n type=file; x\\n250 x\nB> SITE CPFR /home/x\nB< 350 x\nB> SITE CPTO /home/y\nB< 250 x\nC< 250 x");
 }
 
 #[test]
