@@ -48,8 +48,10 @@ action = "deny"
         ("STOR /pub/link/new", false),
         ("TYPE I | REST 5 | STOR /pub/f", true),
         ("TYPE I | REST 5 | STOR /pub", false),
-        (r#"MKD /pub/a " | MKD /pub/a "/.\. | MKD /pub/a "/.\./.\. | MKD /pub/a "/.\./.\./secret"#, true),
-        (r#"SITE CPFR /pub/a "/.\./.\./secret/f" | SITE CPTO /pub/stolen | RETR /pub/stolen"#, false),
+        (
+            r#"MKD /pub/a " | MKD /pub/a "/.\. | MKD /pub/a "/.\./.\. | MKD /pub/a "/.\./.\./secret | STOR /pub/a "/.\./.\./secret/f" | SITE CPFR /pub/a "/.\./.\./secret/f" | SITE CPTO /pub/stolen | RETR /pub/stolen"#,
+            false,
+        ),
         (r#"STOR /pub/".." | SITE CHMOD 777 /pub/"..""#, false),
         ("MKD /pub/d | SITE CPFR /pub/sub | SITE CPTO /pub/d", false),
     ],
