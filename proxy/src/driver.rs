@@ -382,6 +382,9 @@ impl Driver {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
+            if let Fact::LoginUndecided { .. } = &fact {
+                self.ticket.login_ended();
+            }
             let ends = *self.ends();
             self.auditor.append(&fact, ends, &self.session, &self.service);
             if let Fact::CommandFinished(record) = &fact

@@ -356,6 +356,11 @@ impl Ticket {
         }
     }
 
+    /// A password is no longer tried, and nobody knows whether it was right.
+    pub fn login_ended(&self) {
+        self.end_attempt(&mut self.limits.state());
+    }
+
     /// More is known of the client: its TLS, or, now that the backend has accepted the login, its user. The name of the
     /// limit by which it may not have one more session.
     pub fn refuses(&self, subject: &Subject) -> Option<String> {

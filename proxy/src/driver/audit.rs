@@ -111,6 +111,7 @@ impl Auditor {
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
             | Fact::LoginFailed { .. }
+            | Fact::LoginUndecided { .. }
             | Fact::LockedOut { .. }
             | Fact::Observed { .. }
             | Fact::BackendFeatures(_)

@@ -52,6 +52,11 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
         }
+        Fact::LoginUndecided { user, code } => {
+            server.inspect(|server| server.report_success());
+            let user = user.map(|user| user.escape_ascii().to_string());
+            warn!(user, backend, code, "the server cannot decide a login now");
+        }
         // The limits have recorded it, within their bound.
         Fact::LockedOut { user, limit, code } => {
             let user = user.map(|user| user.escape_ascii().to_string());

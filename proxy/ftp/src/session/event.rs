@@ -285,6 +285,13 @@ pub enum Fact {
         /// Of the reply.
         code: u16,
     },
+    /// The backend could not tell now whether a login is right, with its code: that is nobody's wrong password.
+    LoginUndecided {
+        /// Who it was said to be.
+        user: Option<Vec<u8>>,
+        /// Of the reply.
+        code: u16,
+    },
     /// A password was not tried: a limit has locked the client or the user out.
     LockedOut {
         /// Who it was said to be.
