@@ -382,7 +382,7 @@ impl Driver {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
-            if let Fact::LoginUndecided { .. } = &fact {
+            if let Fact::LoginUndecided { .. } | Fact::LoginAbandoned = &fact {
                 self.ticket.login_ended();
             }
             let ends = *self.ends();

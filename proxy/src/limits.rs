@@ -307,7 +307,10 @@ impl Ticket {
 
     /// `None`: not now.
     fn begin_attempt(&self, subject: &Subject, now: Duration) -> Option<Result<(), Stop>> {
-        let State { limits, members } = &mut *self.limits.state();
+        let mut state = self.limits.state();
+        // One password at a time: or a session would wait for itself.
+        self.end_attempt(&mut state);
+        let State { limits, members } = &mut *state;
         let party = Party { subject, session: self.number };
         if let Some(lockout) = limits.locked(party, now) {
             return Some(Err(Stop::Lockout(lockout.clone())));
@@ -317,9 +320,12 @@ impl Ticket {
             limits.release(hold);
             return Some(Err(Stop::Exceeded(exceeded)));
         }
-        let attempt = Box::new(Attempt { subject: subject.clone(), hold });
-        let before = members.get_mut(&self.number).and_then(|member| member.attempt.replace(attempt));
-        before.into_iter().for_each(|attempt| limits.release(attempt.hold));
+        match members.get_mut(&self.number) {
+            Some(member) => {
+                member.attempt = Some(Box::new(Attempt { subject: subject.clone(), hold }));
+            }
+            None => limits.release(hold),
+        }
         Some(Ok(()))
     }
 

@@ -112,6 +112,7 @@ impl Auditor {
             | Fact::Renewed { .. }
             | Fact::LoginFailed { .. }
             | Fact::LoginUndecided { .. }
+            | Fact::LoginAbandoned
             | Fact::LockedOut { .. }
             | Fact::Observed { .. }
             | Fact::BackendFeatures(_)

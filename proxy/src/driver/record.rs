@@ -57,6 +57,7 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, backend, code, "the server cannot decide a login now");
         }
+        Fact::LoginAbandoned => tracing::debug!(backend, "another login was begun before the account"),
         // The limits have recorded it, within their bound.
         Fact::LockedOut { user, limit, code } => {
             let user = user.map(|user| user.escape_ascii().to_string());

@@ -292,6 +292,8 @@ pub enum Fact {
         /// Of the reply.
         code: u16,
     },
+    /// The backend asked for an account behind the password (332), and the client began another login instead.
+    LoginAbandoned,
     /// A password was not tried: a limit has locked the client or the user out.
     LockedOut {
         /// Who it was said to be.

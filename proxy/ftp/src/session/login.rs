@@ -16,7 +16,9 @@ use super::{Expecting, Phase, Session};
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
         self.login_asked_at = now.monotonic;
-        self.is_login_judged = false;
+        if std::mem::take(&mut self.is_login_judged) && self.phase == Phase::ExpectAccount {
+            self.facts.push_back(Fact::LoginAbandoned);
+        }
         if self.lacks_tls() {
             return self.refuse(&command, answers::tls_required());
         }

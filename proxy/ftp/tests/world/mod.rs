@@ -477,6 +477,7 @@ impl World {
             Fact::LoginFailed { .. } | Fact::LoginUndecided { .. } => self.has_login_failed = true,
             Fact::Closed(reason) => self.closed_for = Some(*reason),
             Fact::TlsEstablished(_)
+            | Fact::LoginAbandoned
             | Fact::LoggedIn
             | Fact::Routed(_)
             | Fact::UpstreamFailed { .. }

@@ -164,6 +164,13 @@ fn a_refused_transfer_leaves_no_offset_behind() {
     wire.play("C> RETR a\nB> RETR a");
 }
 
+#[test]
+fn a_password_whose_account_is_not_given_is_no_longer_tried_from_the_next_name_on() {
+    let mut wire = delayed();
+    wire.play("C> PASS hunter2\nB> PASS hunter2\nB< 332 ?\nC< 332 ?");
+    wire.play("C> USER berta\n= login abandoned\nB> USER berta\nB< 331 ?\nC< 331 ?");
+}
+
 /// Servers are slow to refuse and quick to accept: who leaves in between has tried a password all the same.
 #[test]
 fn a_password_that_is_not_waited_for_counts_as_a_wrong_one() {
