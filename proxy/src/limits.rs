@@ -20,14 +20,16 @@ use std::time::Duration;
 use ftpsgate_ftp::session::LoginVerdict;
 use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::{
-    Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout,
-    Party,
+    Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Key, Limit, LimitError, Limits,
+    Lockout, Party,
 };
 use ftpsgate_policies::rule::Group;
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::audit::text::escape;
 use report::Reports;
 use throttle::Rates;
 
@@ -236,6 +238,12 @@ impl SharedLimits {
         self.state().limits.unlock_address(address, now)
     }
 
+    /// Ends the lockouts of a network, and of what is within it. How many there were.
+    pub fn unlock_network(&self, network: IpNet) -> usize {
+        let now = self.now();
+        self.state().limits.unlock_network(network, now)
+    }
+
     /// Ends the lockouts of a user. How many there were.
     pub fn unlock_user(&self, user: &[u8]) -> usize {
         let now = self.now();
@@ -355,7 +363,7 @@ impl Ticket {
                 target: "audit",
                 limit = lockout.limit.name(),
                 origin = %lockout.limit.origin(),
-                key = %lockout.key,
+                key = key_text(&lockout.key),
                 seconds = lockout.until.saturating_sub(now).as_secs(),
                 "locked out"
             );
@@ -457,6 +465,19 @@ impl Drop for Ticket {
                 self.limits.turns.send_replace(());
             }
         }
+    }
+}
+
+/// Whose state it is, for people: names as they are, and such that `unlock` takes them back.
+pub(crate) fn key_text(key: &Key) -> String {
+    match key {
+        Key::User(name) => format!("user {}", escape(name)),
+        Key::Gateway
+        | Key::Listener(_)
+        | Key::Backend(_)
+        | Key::Address(_)
+        | Key::Network(_)
+        | Key::Session(_) => key.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use ftpsgate_policies::compile::RuleRef;
 use ftpsgate_policies::limit::{Exceeded, Key, Lockout};
 use tracing::warn;
 
-use super::exhausted_key;
+use super::{exhausted_key, key_text};
 
 /// What was recorded lately, by limit and by what of it was exceeded.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Reports {
             limit = limit.name(),
             origin = %limit.origin(),
             what,
-            key = key.map(tracing::field::display),
+            key = key.map(key_text),
             address = %subject.address,
             listener = subject.listener,
             user = subject.user.as_deref().map(|user| user.escape_ascii().to_string()),
