@@ -180,6 +180,9 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
+        // A file that may not grow any more (`ulimit -f`, `LimitFSIZE=`) is an error to who writes it, and not the end:
+        // once the signal has a handler, and that stays, it ends nothing.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
@@ -95,11 +95,17 @@ pub async fn run(
     let Endpoints { client, dialled } = ends;
     let epoch = Instant::now();
     let address = client.ip().to_canonical();
-    info!(local = %dialled, "session opened");
     let now = Now { monotonic: Duration::ZERO, wall: SystemTime::now() };
     let machine_client = Client { address, features: service.common_features() };
+    let session = Session::new(Arc::clone(&service.settings), machine_client, now);
+    // A flood of sessions that policy does not let begin leaves no flood of events.
+    if session.is_closed() {
+        debug!(local = %dialled, "session opened");
+    } else {
+        info!(local = %dialled, "session opened");
+    }
     let driver = Driver {
-        session: Session::new(Arc::clone(&service.settings), machine_client, now),
+        session,
         downstream: Downstream::plain(stream, service.listener.max_line),
         ticket,
         turn: None,
@@ -372,6 +378,8 @@ impl Driver {
     }
 
     fn record(&mut self) {
+        // Then the end of the session is the next fact.
+        let mut is_turned_away = false;
         while let Some(mut fact) = self.session.poll_fact() {
             if let Fact::CommandFinished(record) = &mut fact
                 && record.is_refused_by_unnamed_limit()
@@ -382,6 +390,9 @@ impl Driver {
                 let subject = Subject { user: user.clone(), ..self.session.subject().clone() };
                 self.ticket.login_failed(&subject);
             }
+            if let Fact::LoginUndecided { .. } | Fact::LoginAbandoned = &fact {
+                self.ticket.login_ended();
+            }
             let ends = *self.ends();
             self.auditor.append(&fact, ends, &self.session, &self.service);
             if let Fact::CommandFinished(record) = &fact
@@ -389,7 +400,14 @@ impl Driver {
             {
                 self.ticket.transfer_finished();
             }
-            record::record(fact, self.session.user(), &self.service, &self.upstream);
+            if let Fact::Connected(decision) = &fact {
+                is_turned_away = !decision.is_allowed;
+            }
+            if is_turned_away && let Fact::Closed(reason) = &fact {
+                debug!(reason = reason.name(), "session closed");
+            } else {
+                record::record(fact, self.session.user(), &self.service, &self.upstream);
+            }
         }
     }
 

@@ -18,17 +18,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ftpsgate_ftp::session::LoginVerdict;
-use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::{
-    Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Limit, LimitError, Limits, Lockout,
-    Party,
+    Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Key, Limit, LimitError, Limits,
+    Lockout, Party,
 };
 use ftpsgate_policies::rule::Group;
+use ftpsgate_policies::{RuleRef, Subject};
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
-use report::Reports;
+use crate::audit::text::escape;
+use report::{Refuser, Reports};
 use throttle::Rates;
 
 pub use throttle::Throttle;
@@ -236,10 +238,26 @@ impl SharedLimits {
         self.state().limits.unlock_address(address, now)
     }
 
+    /// Ends the lockouts of a network, and of what is within it. How many there were.
+    pub fn unlock_network(&self, network: IpNet) -> usize {
+        let now = self.now();
+        self.state().limits.unlock_network(network, now)
+    }
+
     /// Ends the lockouts of a user. How many there were.
     pub fn unlock_user(&self, user: &[u8]) -> usize {
         let now = self.now();
         self.state().limits.unlock_user(user, now)
+    }
+
+    /// A listener turns a client away: whether that is an event, or one of a flood that is only counted.
+    pub fn may_report_turned_away(&self, listener: &str, what: &'static str) -> bool {
+        self.reports.may_record(Refuser::Listener(listener.to_owned()), what, self.now())
+    }
+
+    /// A rule, or the default, denies a connection; likewise.
+    pub fn may_report_denied(&self, rule: Option<&RuleRef>) -> bool {
+        self.reports.may_record(Refuser::Rule(rule.cloned()), "connections", self.now())
     }
 
     /// Records how many refusals were not recorded singly; to be called now and then.
@@ -307,7 +325,10 @@ impl Ticket {
 
     /// `None`: not now.
     fn begin_attempt(&self, subject: &Subject, now: Duration) -> Option<Result<(), Stop>> {
-        let State { limits, members } = &mut *self.limits.state();
+        let mut state = self.limits.state();
+        // One password at a time: or a session would wait for itself.
+        self.end_attempt(&mut state);
+        let State { limits, members } = &mut *state;
         let party = Party { subject, session: self.number };
         if let Some(lockout) = limits.locked(party, now) {
             return Some(Err(Stop::Lockout(lockout.clone())));
@@ -317,9 +338,12 @@ impl Ticket {
             limits.release(hold);
             return Some(Err(Stop::Exceeded(exceeded)));
         }
-        let attempt = Box::new(Attempt { subject: subject.clone(), hold });
-        let before = members.get_mut(&self.number).and_then(|member| member.attempt.replace(attempt));
-        before.into_iter().for_each(|attempt| limits.release(attempt.hold));
+        match members.get_mut(&self.number) {
+            Some(member) => {
+                member.attempt = Some(Box::new(Attempt { subject: subject.clone(), hold }));
+            }
+            None => limits.release(hold),
+        }
         Some(Ok(()))
     }
 
@@ -349,11 +373,16 @@ impl Ticket {
                 target: "audit",
                 limit = lockout.limit.name(),
                 origin = %lockout.limit.origin(),
-                key = %lockout.key,
+                key = key_text(&lockout.key),
                 seconds = lockout.until.saturating_sub(now).as_secs(),
                 "locked out"
             );
         }
+    }
+
+    /// A password is no longer tried, and nobody knows whether it was right.
+    pub fn login_ended(&self) {
+        self.end_attempt(&mut self.limits.state());
     }
 
     /// More is known of the client: its TLS, or, now that the backend has accepted the login, its user. The name of the
@@ -446,6 +475,19 @@ impl Drop for Ticket {
                 self.limits.turns.send_replace(());
             }
         }
+    }
+}
+
+/// Whose state it is, for people: names as they are, and such that `unlock` takes them back.
+pub(crate) fn key_text(key: &Key) -> String {
+    match key {
+        Key::User(name) => format!("user {}", escape(name)),
+        Key::Gateway
+        | Key::Listener(_)
+        | Key::Backend(_)
+        | Key::Address(_)
+        | Key::Network(_)
+        | Key::Session(_) => key.to_string(),
     }
 }
 

@@ -134,12 +134,16 @@ fn admit(
     let Ok(dialled) = stream.local_addr() else { return };
     let ends = Endpoints { client, dialled };
     if !has_descriptors_behind(&stream) {
-        warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
+        if service.limits.may_report_turned_away(&service.listener.name, "descriptors") {
+            warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
+        }
         audit::turned_away(&service, ends, "descriptors");
         return turn_away(&stream, service.listener.mode);
     }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
-        warn!(listener = service.listener.name, %client, "too many sessions");
+        if service.limits.may_report_turned_away(&service.listener.name, "max_sessions") {
+            warn!(listener = service.listener.name, %client, "too many sessions");
+        }
         audit::turned_away(&service, ends, "max_sessions");
         return turn_away(&stream, service.listener.mode);
     };
@@ -204,7 +208,9 @@ async fn serve_proxied(
         Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
         Err(error) => {
             audit::violated(&service, own, "client.proxy_header");
-            warn!(event = "client.proxy_header", %error, "protocol violation");
+            if service.limits.may_report_turned_away(&service.listener.name, "client.proxy_header") {
+                warn!(event = "client.proxy_header", %error, "protocol violation");
+            }
         }
     }
 }

@@ -30,6 +30,10 @@ fn check_says_ok_or_what_is_wrong() {
     let check = |arguments: &[&str]| output(directory, &[&["check"], arguments].concat());
     assert_eq!(check(&["-c", "right.toml"]), (0, "ok: 1 listener, 1 backend\n".into(), String::new()));
 
+    let limit = "[[limit]]\nname = 'l'\nper = 'address'\nsessions = 9\n";
+    fs::write(directory.join("limited.toml"), format!("{MINIMAL}{limit}")).unwrap();
+    assert_eq!(check(&["-c", "limited.toml"]).1, "ok: 1 listener, 1 backend, 1 limit\n");
+
     let (code, stdout, stderr) = check(&["-c", "wrong.toml"]);
     assert_eq!((code, stdout.as_str()), (78, ""));
     assert!(stderr.contains("error: unknown key `nmae`") && stderr.contains("wrong.toml:5:1"), "{stderr}");

@@ -248,6 +248,16 @@ impl Gateway {
         prlimit(Some(self.process()), Resource::Nofile, limit).expect("our own child can be limited");
     }
 
+    /// How large a file the process may write from now on; `None`: any.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn limit_file_size(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: getrlimit(Resource::Fsize).maximum };
+        prlimit(Some(self.process()), Resource::Fsize, limit).expect("our own child can be limited");
+    }
+
     /// Processor time that the process has used.
     ///
     /// # Panics

@@ -66,6 +66,10 @@ fn reload_succeeds_or_fails_with_the_reason() {
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{complaint}");
     assert!(complaint.contains("bannner") && complaint.contains("did you mean"), "{complaint}");
+    let output = verb(&scene.gateway, &["reload", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!((output.status.code(), &answer["ok"]), (Some(1), &false.into()), "{answer:#}");
+    assert!(answer["error"].as_str().is_some_and(|error| error.contains("bannner")), "{answer:#}");
     let good = GatewayOptions::all_modes(scene.server.address()).gateway_keys("banner = \"another banner\"");
     scene.gateway.rewrite_config(good);
     assert!(verb(&scene.gateway, &["reload"]).status.success());
@@ -99,6 +103,44 @@ fn unlock_ends_a_lockout() {
     assert_eq!(json(&verb(&scene.gateway, &["unlock", "anna", "--json"]))["unlocked"], 1);
     assert_eq!(attempt(CANARY), 230);
     assert_eq!(json(&verb(&scene.gateway, &["unlock", "anna", "--json"]))["unlocked"], 0);
+}
+
+#[test]
+fn what_status_writes_can_be_unlocked() {
+    let script = Script::new().answer("PASS", b"530 Wrong password\r\n");
+    let limits = "[[limit]]\nname = 'n'\nper = 'network'\nipv4_prefix = 16\nfailed_logins = '1/h'\n\
+                  [[limit]]\nname = 'u'\nper = 'user'\nfailed_logins = '1/h'";
+    let scene = Scene::start_with(script, |options| options.extra(limits));
+    let mut client = Client::connect(scene.gateway.address("plain"));
+    client.greeting();
+    client.send_bytes("USER änne\\7\r\n".as_bytes());
+    client.expect_reply(331);
+    client.expect("PASS wrong", 530);
+    let status = json(&verb(&scene.gateway, &["status", "--json"]));
+    let keys: Vec<&str> =
+        status["lockouts"].as_array().into_iter().flatten().filter_map(|one| one["key"].as_str()).collect();
+    assert!(keys.contains(&"127.0.0.0/16") && keys.contains(&r"user änne\\7"), "{keys:?}");
+    for key in [r"änne\\7", "127.0.0.0/16"] {
+        let output = verb(&scene.gateway, &["unlock", key]);
+        assert_eq!(output.stdout, b"1 lockout ended\n", "{output:?}");
+        let output = verb(&scene.gateway, &["unlock", key]);
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0 lockouts ended\n"[..]));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("there is no lockout of"), "{output:?}");
+    }
+    assert_eq!(verb(&scene.gateway, &["unlock", ""]).status.code(), Some(2), "nobody is called so");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_said() {
+    let run = |arguments: &[&str]| {
+        Command::new(binary()).args(arguments).output().expect("the gateway's binary starts")
+    };
+    let output = run(&["status", "-c", "/nowhere/nope.toml"]);
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("cannot read /nowhere/nope.toml"), "{complaint}");
+    let output = run(&["policy", "test", "--json", "-c", "/nowhere/nope.toml"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!((output.status.code(), &answer["ok"]), (Some(78), &false.into()), "{answer:#}");
 }
 
 #[test]

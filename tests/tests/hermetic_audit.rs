@@ -9,7 +9,9 @@ use std::time::Duration;
 use ftpsgate::audit::Record;
 use ftpsgate::audit::record::{By, Event};
 use ftpsgate_tests::client::{Client, TlsSetup, TlsVersion};
-use ftpsgate_tests::gateway::{CANARY, Gateway, GatewayOptions, PATIENCE, binary, wait_until};
+use ftpsgate_tests::gateway::{
+    CANARY, Event as LogEvent, Gateway, GatewayOptions, PATIENCE, binary, wait_until,
+};
 use ftpsgate_tests::libunftp::LibunftpServer;
 use ftpsgate_tests::scene::{Scene, content};
 use ftpsgate_tests::scripted::Script;
@@ -253,6 +255,29 @@ fn a_session_under_tls_says_so_in_each_record() {
     assert!(
         records.windows(2).all(|pair| pair[0].session == pair[1].session && pair[0].client == pair[1].client)
     );
+}
+
+#[test]
+fn a_file_size_limit_of_the_process_is_a_full_disk_and_no_sudden_death() {
+    let stage = Stage::start("");
+    let mut client = stage.plain();
+    stage.gateway.limit_file_size(Some(24 << 10));
+    let is_large = || std::fs::metadata(stage.log()).is_ok_and(|log| log.len() == 24 << 10);
+    let mut commands_given = 0;
+    while !is_large() {
+        client.expect("NOOP", 200);
+        commands_given += 1;
+    }
+    let is_said = |event: &LogEvent| event.text("message").starts_with("the audit log cannot be written");
+    stage.gateway.wait_event(is_said, PATIENCE);
+    client.expect("QUIT", 221);
+    stage.gateway.limit_file_size(None);
+    let lines = stage.lines();
+    let records = records(&lines);
+    assert_numbered(&records);
+    let is_noop =
+        |record: &&Record<'_>| record.command.as_ref().is_some_and(|command| command.verb == "NOOP");
+    assert_eq!(records.iter().filter(is_noop).count(), commands_given);
 }
 
 #[test]

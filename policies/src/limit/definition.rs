@@ -191,6 +191,12 @@ pub(super) fn address_key(address: IpAddr) -> Key {
     })
 }
 
+/// What of a network an address' key stands for.
+pub(super) fn host_network(address: IpAddr) -> IpNet {
+    let prefix = if address.is_ipv4() { 32 } else { V6_HOST_PREFIX };
+    IpNet::new(address, prefix).expect("an address has so many bits")
+}
+
 /// Names that a server may take for the same one, whatever their case, count as one: else each spelling would have a
 /// count of its own.
 pub(super) fn user_key(user: &[u8]) -> Key {

@@ -23,9 +23,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::compile::RuleRef;
 use crate::limit::bucket::{Bucket, Spacing};
-use crate::limit::definition::{address_key, problems, user_key};
+use crate::limit::definition::{address_key, host_network, problems, user_key};
 use crate::limit::failures::{Failures, Lockouts};
 use crate::limit::table::Table;
 use crate::rule::{Group, Matchers};
@@ -335,6 +337,16 @@ impl Limits {
         self.unlock(now, |key| match key {
             Key::Address(_) => *key == address_key(address),
             Key::Network(network) => network.contains(&address.to_canonical()),
+            Key::Gateway | Key::Listener(_) | Key::Backend(_) | Key::User(_) | Key::Session(_) => false,
+        })
+    }
+
+    /// Ends the lockouts of a network, and of the addresses and networks within it; forgets their failures. How many
+    /// ended.
+    pub fn unlock_network(&mut self, network: IpNet, now: Duration) -> usize {
+        self.unlock(now, |key| match key {
+            Key::Address(address) => network.contains(&host_network(*address)),
+            Key::Network(inner) => network.contains(inner),
             Key::Gateway | Key::Listener(_) | Key::Backend(_) | Key::User(_) | Key::Session(_) => false,
         })
     }

@@ -243,6 +243,33 @@ fn addresses_and_users_are_locked_out_and_unlocked() {
 }
 
 #[test]
+fn a_network_is_unlocked_with_all_within_it() {
+    let network = Scope::Network { v4_prefix: 24, v6_prefix: 48 };
+    let locked = |address: &str| {
+        let mut limits = limits(&[
+            Limit { failed_logins: rate(1, 600), ..limit("address", Scope::Address) },
+            Limit { failed_logins: rate(1, 600), ..limit("network", network) },
+            Limit { failed_logins: rate(1, 600), ..limit("user", Scope::User) },
+        ]);
+        assert_eq!(limits.login_failed(party(&from(address)), SECOND).len(), 3);
+        limits
+    };
+    for (address, asked, ended) in [
+        ("192.0.2.1", "192.0.2.0/24", 2),
+        ("192.0.2.1", "192.0.2.1/32", 1),
+        ("192.0.2.1", "192.0.0.0/16", 2),
+        ("192.0.2.1", "192.0.3.0/24", 0),
+        ("::1:0:0:7", "::/48", 2),
+        ("2001:db8:0:1::7", "2001:db8:0:1::/64", 1),
+        ("2001:db8:0:1::7", "2001:db8:0:1::/80", 0),
+        ("192.0.2.1", "::/0", 0),
+    ] {
+        let network = asked.parse().unwrap();
+        assert_eq!(locked(address).unlock_network(network, SECOND), ended, "{address} {asked}");
+    }
+}
+
+#[test]
 fn every_spelling_of_a_user_is_the_same_user() {
     let mut limits = limits(&[Limit { failed_logins: rate(3, 60), ..limit("l", Scope::User) }]);
     let named = |name: &str| Subject { user: Some(name.as_bytes().to_vec()), ..anna() };

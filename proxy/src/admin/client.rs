@@ -21,8 +21,13 @@ pub enum AskError {
         source: io::Error,
     },
     /// The gateway would not.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+        /// All that it said.
+        answer: Value,
+    },
 }
 
 /// Asks the gateway whose socket that is.
@@ -33,11 +38,11 @@ pub enum AskError {
 pub fn ask(path: &Path, verb: Verb) -> Result<Value, AskError> {
     let answer =
         exchange(path, verb).map_err(|source| AskError::Unreachable { path: path.to_owned(), source })?;
-    match (answer["ok"].as_bool(), answer["error"].as_str()) {
-        (Some(true), _) => Ok(answer),
-        (_, Some(error)) => Err(AskError::Refused(error.to_owned())),
-        (_, None) => Err(AskError::Refused("the gateway's answer is not understood".to_owned())),
+    if answer["ok"] == true {
+        return Ok(answer);
     }
+    let reason = answer["error"].as_str().unwrap_or("the gateway's answer is not understood").to_owned();
+    Err(AskError::Refused { reason, answer })
 }
 
 fn exchange(path: &Path, verb: Verb) -> io::Result<Value> {

@@ -18,6 +18,7 @@ pub mod status;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol. Another one is refused.
@@ -41,7 +42,7 @@ pub enum Verb {
     Status,
     /// Read the configuration again. Answered when it is in place, or with the reason why it is not.
     Reload,
-    /// End the lockouts of an address, or of a user.
+    /// End the lockouts of an address, a network or a user.
     Unlock(Unlock),
 }
 
@@ -51,7 +52,9 @@ pub enum Verb {
 pub enum Unlock {
     /// Of an address, and of the networks that hold it.
     Address(IpAddr),
-    /// Of a user.
+    /// Of a network, and of what is within it.
+    Network(IpNet),
+    /// Of a user, as it is or as `status` writes it.
     User(String),
 }
 

@@ -22,6 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::{REQUEST_BYTES_MAX, Request, Unlock, VERSION, Verb, status};
+use crate::audit::text::{escape, unescape};
+use crate::limits::SharedLimits;
 use crate::server::Server;
 
 /// Who answers requests.
@@ -197,7 +199,8 @@ async fn perform(verb: Verb, desk: &Desk) -> Value {
             let limits = desk.server.limits();
             let (whom, unlocked) = match &unlock {
                 Unlock::Address(address) => (address.to_string(), limits.unlock_address(*address)),
-                Unlock::User(user) => (user.escape_debug().to_string(), limits.unlock_user(user.as_bytes())),
+                Unlock::Network(network) => (network.to_string(), limits.unlock_network(*network)),
+                Unlock::User(user) => (escape(user.as_bytes()).into_owned(), unlock_user(limits, user)),
             };
             info!(target: "audit", whom, unlocked, "unlocked by an operator");
             json!({ "ok": true, "unlocked": unlocked })
@@ -214,6 +217,12 @@ async fn perform(verb: Verb, desk: &Desk) -> Value {
             }
         }
     }
+}
+
+/// As it is, and as `status` writes it.
+fn unlock_user(limits: &SharedLimits, user: &str) -> usize {
+    let written = unescape(user).map_or(0, |name| limits.unlock_user(&name));
+    written + limits.unlock_user(user.as_bytes())
 }
 
 fn refusal(error: &str) -> Value {
@@ -240,6 +249,11 @@ mod tests {
         assert_eq!(verb(r#"{"version":1,"verb":"reload"}"#), Ok(Verb::Reload));
         let address = Unlock::Address("192.0.2.7".parse().unwrap());
         assert_eq!(verb(r#"{"version":1,"verb":"unlock","address":"192.0.2.7"}"#), Ok(Verb::Unlock(address)));
+        let network = Unlock::Network("192.0.2.0/24".parse().unwrap());
+        assert_eq!(
+            verb(r#"{"version":1,"verb":"unlock","network":"192.0.2.0/24"}"#),
+            Ok(Verb::Unlock(network))
+        );
         let user = Unlock::User("anna".into());
         assert_eq!(verb(r#"{"version":1,"verb":"unlock","user":"anna"}"#), Ok(Verb::Unlock(user)));
         for (line, part) in [
@@ -261,6 +275,7 @@ mod tests {
             Verb::Status,
             Verb::Reload,
             Verb::Unlock(Unlock::Address("2001:db8::1".parse().unwrap())),
+            Verb::Unlock(Unlock::Network("::/48".parse().unwrap())),
             Verb::Unlock(Unlock::User("anna".into())),
         ] {
             let line = serde_json::to_vec(&Request { version: VERSION, verb: verb.clone() }).unwrap();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config::Choice;
-use crate::limits::Overview;
+use crate::limits::{Overview, counted_key, key_text};
 use crate::server::{Server, Snapshot};
 
 /// How the gateway is.
@@ -33,15 +33,15 @@ pub(super) async fn status(server: &Server) -> Value {
     let lockouts = lockouts.into_iter().map(|(lockout, left)| {
         json!({
             "limit": lockout.limit.name(),
-            "key": lockout.key.to_string(),
+            "key": key_text(&lockout.key),
             "seconds_left": left.as_secs(),
         })
     });
     let fullest = fullest.into_iter().map(|fill| {
         json!({
             "limit": fill.limit.name(),
-            "what": crate::limits::counted_key(fill.what),
-            "key": fill.key.to_string(),
+            "what": counted_key(fill.what),
+            "key": key_text(&fill.key),
             "share": (fill.share * 1000.0).round() / 1000.0,
         })
     });

@@ -1,15 +1,19 @@
 //! `status`, `reload`, `unlock`: what a running gateway is asked over its admin socket.
 
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::output::{print, print_json, say};
-use super::{CliError, ConfigFile};
-use crate::admin::client::ask;
+use super::{CliError, ConfigFile, DEFAULT_CONFIG_FILE};
+use crate::admin::client::{AskError, ask};
 use crate::admin::{Unlock, Verb};
+use crate::audit::text::escape;
 use crate::config::admin_socket;
 
 /// Which gateway.
@@ -37,10 +41,10 @@ pub struct AskArgs {
 /// Arguments of `unlock`.
 #[derive(Debug, Args)]
 pub struct UnlockArgs {
-    /// An address, or a user name
-    #[arg(value_name = "ADDRESS|USER")]
+    /// An address, a network such as 192.0.2.0/24 with all within it, or a user name; each as `status` writes it
+    #[arg(value_name = "ADDRESS|NETWORK|USER", value_parser = NonEmptyStringValueParser::new())]
     pub whom: String,
-    /// Take it for a user name, even if it looks like an address
+    /// Take it for a user name, even if it looks like an address or a network
     #[arg(long)]
     pub user: bool,
     /// Which gateway.
@@ -77,20 +81,53 @@ pub fn reload(args: &AskArgs) -> Result<(), CliError> {
 ///
 /// No gateway answers, or standard output cannot be written.
 pub fn unlock(args: &UnlockArgs) -> Result<(), CliError> {
-    let unlock = match args.whom.parse::<IpAddr>() {
-        Ok(address) if !args.user => Unlock::Address(address),
-        Ok(_) | Err(_) => Unlock::User(args.whom.clone()),
+    let whom = &args.whom;
+    let (unlock, looked_for) = match (whom.parse::<IpAddr>(), whom.parse::<IpNet>()) {
+        (Ok(address), _) if !args.user => {
+            (Unlock::Address(address), format!("the address {address}, nor of a network that holds it"))
+        }
+        (_, Ok(network)) if !args.user => {
+            (Unlock::Network(network), format!("the network {network}, nor within it"))
+        }
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => {
+            (Unlock::User(whom.clone()), format!("the user `{}`", escape(whom.as_bytes())))
+        }
     };
     answer(&args.target, Verb::Unlock(unlock), |answer| match answer["unlocked"].as_u64() {
         Some(1) => "1 lockout ended\n".to_owned(),
-        count => format!("{} lockouts ended\n", count.unwrap_or(0)),
+        Some(0) | None => {
+            say(&format!("there is no lockout of {looked_for}\n"));
+            "0 lockouts ended\n".to_owned()
+        }
+        Some(count) => format!("{count} lockouts ended\n"),
     })
 }
 
 fn answer(target: &Target, verb: Verb, show: impl FnOnce(&Value) -> String) -> Result<(), CliError> {
-    let socket = target.socket.clone().unwrap_or_else(|| admin_socket(&target.file.path));
-    let answer = ask(&socket, verb)?;
-    if target.json { print_json(&answer) } else { print(&show(&answer)) }
+    let socket = target.socket.clone().unwrap_or_else(|| socket_of(&target.file.path));
+    match ask(&socket, verb) {
+        Ok(answer) if target.json => print_json(&answer),
+        Ok(answer) => print(&show(&answer)),
+        Err(error) => {
+            if let (AskError::Refused { answer, .. }, true) = (&error, target.json) {
+                print_json(answer)?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// The socket that the file names. A gateway that runs without a file is asked without one, so that the usual one may
+/// be missing.
+fn socket_of(file: &Path) -> PathBuf {
+    let (socket, problem) = admin_socket(file);
+    let is_expected =
+        |error: &io::Error| error.kind() == io::ErrorKind::NotFound && file == Path::new(DEFAULT_CONFIG_FILE);
+    if let Some(error) = problem.filter(|error| !is_expected(error)) {
+        let (file, socket) = (file.display(), socket.display());
+        say(&format!("warning: cannot read {file}: {error}; asking at {socket}\n"));
+    }
+    socket
 }
 
 fn status_text(answer: &Value) -> String {

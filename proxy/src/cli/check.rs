@@ -78,6 +78,7 @@ fn summary(config: &Config) -> String {
         (config.listeners.len(), "listener"),
         (config.backends.len(), "backend"),
         (config.rules.rules.len(), "rule"),
+        (config.limits.len(), "limit"),
         (config.rules.tests.len(), "test"),
     ];
     let is_told = |(number, noun): &&(usize, &str)| *number > 0 || matches!(*noun, "listener" | "backend");

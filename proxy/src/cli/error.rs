@@ -103,7 +103,7 @@ impl CliError {
             Self::Question(_) => Exit::Usage,
             Self::Ask(AskError::Unreachable { .. }) => Exit::Unreachable,
             Self::Authority(_)
-            | Self::Ask(AskError::Refused(_))
+            | Self::Ask(AskError::Refused { .. })
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Output(_)

@@ -38,7 +38,8 @@ pub struct TestArgs {
     /// Where the policy comes from.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Write {ok, passed, failed: [{file, line, expected, explanation}]} to standard output
+    /// Write {ok, passed, failed: [{file, line, expected, explanation}]} to standard output; of an invalid configuration
+    /// what `check --json` says
     #[arg(long)]
     pub json: bool,
 }
@@ -63,7 +64,14 @@ pub fn run(args: &PolicyArgs) -> Result<Exit, CliError> {
 }
 
 fn run_tests(args: &TestArgs) -> Result<Exit, CliError> {
-    let loaded = config::load(&args.file.path)?;
+    let loaded = match config::load(&args.file.path) {
+        Ok(loaded) => loaded,
+        Err(found) if args.json => {
+            print_json(&found.to_json())?;
+            return Ok(Exit::Configuration);
+        }
+        Err(found) => return Err(found.into()),
+    };
     let failures = failures(&loaded);
     let count = loaded.config.rules.tests.len();
     if args.json {

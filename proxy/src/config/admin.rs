@@ -1,5 +1,6 @@
 //! `[admin]`: how an operator reaches the running gateway.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -17,10 +18,13 @@ pub(super) fn read(file: &Table<'_>) -> Admin {
 }
 
 /// Where the admin socket of the gateway is that runs with this file. A gateway runs on while its file is broken, so
-/// whatever else is wrong with it does not matter here.
+/// whatever else is wrong with it does not matter here: where it cannot be read, it is said beside the usual place.
 #[must_use]
-pub fn admin_socket(file: &Path) -> PathBuf {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+pub fn admin_socket(file: &Path) -> (PathBuf, Option<io::Error>) {
+    let (text, problem) = match std::fs::read_to_string(file) {
+        Ok(text) => (text, None),
+        Err(error) => (String::new(), Some(error)),
+    };
     let file = std::path::absolute(file).unwrap_or_default();
     let base_dir = file.parent().unwrap_or(Path::new("/"));
     let (root, _) = DeTable::parse_recoverable(&text);
@@ -29,9 +33,10 @@ pub fn admin_socket(file: &Path) -> PathBuf {
         let DeValue::String(text) = table.get(key)?.get_ref() else { return None };
         Some(base_dir.join(text.as_ref()))
     };
-    written("admin", "socket").unwrap_or_else(|| {
+    let socket = written("admin", "socket").unwrap_or_else(|| {
         written("gateway", "state_dir").unwrap_or_else(default_state_dir).join(ADMIN_SOCKET)
-    })
+    });
+    (socket, problem)
 }
 
 /// In the state directory.
@@ -55,7 +60,11 @@ mod tests {
             ("", default_state_dir().join("admin.sock")),
         ] {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(admin_socket(&file), expected, "{text}");
+            let (socket, problem) = admin_socket(&file);
+            assert_eq!(socket, expected, "{text}");
+            assert!(problem.is_none());
         }
+        let (_, problem) = admin_socket(&directory.path().join("nope.toml"));
+        assert_eq!(problem.unwrap().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -23,7 +23,7 @@ use super::schema::{Default, Key, Kind, Section};
 
 /// The file itself.
 pub(super) static FILE: Section = Section {
-    header: "the top level",
+    header: "the top level of the configuration",
     summary: "A configuration of one listener and one backend is complete.",
     keys: &[
         key("version", Kind::Integer(1, 1), Toml("1"), "Version of the file's format."),

@@ -64,7 +64,10 @@ pub(super) fn duration(value: &DeValue<'_>, kind: &Kind) -> Result<Duration, Syn
     let Kind::Duration(min) = kind else { panic!("{kind:?} is read as a duration") };
     let duration = parsed(value, kind, |text| Ok(units::parse_duration(text)?))?;
     if duration < *min {
-        return Err(SyntaxError::new("cannot be zero", "a timeout of zero would end every session at once"));
+        return Err(SyntaxError::new(
+            "cannot be zero",
+            "it would be over at once; write a longer time, such as \"1s\"",
+        ));
     }
     Ok(duration)
 }

@@ -111,6 +111,8 @@ impl Auditor {
             | Fact::UpstreamFailed { .. }
             | Fact::Renewed { .. }
             | Fact::LoginFailed { .. }
+            | Fact::LoginUndecided { .. }
+            | Fact::LoginAbandoned
             | Fact::LockedOut { .. }
             | Fact::Observed { .. }
             | Fact::BackendFeatures(_)

@@ -52,6 +52,12 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             let user = user.map(|user| user.escape_ascii().to_string());
             warn!(user, code, "login failed");
         }
+        Fact::LoginUndecided { user, code } => {
+            server.inspect(|server| server.report_success());
+            let user = user.map(|user| user.escape_ascii().to_string());
+            warn!(user, backend, code, "the server cannot decide a login now");
+        }
+        Fact::LoginAbandoned => tracing::debug!(backend, "another login was begun before the account"),
         // The limits have recorded it, within their bound.
         Fact::LockedOut { user, limit, code } => {
             let user = user.map(|user| user.escape_ascii().to_string());
@@ -70,6 +76,7 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             "observed"
         ),
         Fact::Connected(decision) if decision.is_allowed => {}
+        Fact::Connected(decision) if !service.limits.may_report_denied(decision.rule()) => {}
         Fact::Connected(decision) => warn!(
             target: "audit",
             rule = decision.rule().map(RuleRef::name),

@@ -290,3 +290,17 @@ async fn passwords_that_are_tried_at_once_cannot_outrun_the_lockout() {
     tried.iter().for_each(|ticket| ticket.login_failed(&anna));
     assert!(waiting.iter().all(|ticket| is_locked(ticket, &anna)));
 }
+
+/// After PASS the server asked for an account (332); the client gave a name and a password anew.
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_wait_for_its_own_password() {
+    let shared = shared(vec![Limit { failed_logins: rate(1, MINUTE), ..limit("l") }]);
+    let (first, second) = (admit(&shared).unwrap(), admit(&shared).unwrap());
+    let anna = subject(Some("anna"));
+    assert_eq!(first.judge_login(&anna).unwrap(), LoginVerdict::Try);
+    assert_eq!(first.judge_login(&anna).unwrap(), LoginVerdict::Try);
+    let turn = second.judge_login(&anna).unwrap_err();
+    first.login_ended();
+    assert!(turn.has_changed().unwrap());
+    assert_eq!(second.judge_login(&anna).unwrap(), LoginVerdict::Try);
+}

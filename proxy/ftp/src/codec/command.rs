@@ -169,11 +169,10 @@ impl fmt::Debug for Command {
 }
 
 /// Whether a sub-command of SITE takes a password. There is no standard for them: PSWD, PASSWD, CHPASS, CPWD, SETPW and
-/// GPASS are some that servers have, and those that make a user are given its password at once.
+/// GPASS are some that servers have, and those that make or change a user may be given its password at once.
 fn names_secret(subcommand: &str) -> bool {
-    const PARTS: [&str; 6] = ["PASS", "PSW", "PW", "SECRET", "LOGIN", "AUTH"];
-    const WORDS: [&str; 4] = ["ADDUSER", "GADDUSER", "USERADD", "NEWUSER"];
-    PARTS.iter().any(|part| subcommand.contains(part)) || WORDS.contains(&subcommand)
+    const PARTS: [&str; 7] = ["PASS", "PSW", "PW", "SECRET", "LOGIN", "AUTH", "USER"];
+    PARTS.iter().any(|part| subcommand.contains(part))
 }
 
 /// What would make two lines of one, somewhere.
@@ -265,11 +264,15 @@ mod tests {
             b"SITE CPWD hunter2",
             b"SITE SETPW hunter2",
             b"SITE ADDUSER anna hunter2",
+            b"SITE MKUSER anna hunter2",
             b"SITE CHANGEUSERSPASSWORD hunter2",
         ] {
             let command = Command::parse(line).unwrap();
             assert!(command.is_secret(), "{}", line.escape_ascii());
             assert_eq!(format!("{command:?}"), "SITE ***");
+        }
+        for line in ["MIC hunter2", "CONF hunter2", "ENC hunter2", "ADAT hunter2", "NOOP hunter2"] {
+            assert!(Command::parse(line.as_bytes()).unwrap().is_secret(), "{line}");
         }
         for line in ["SITE CHMOD 644 /a b", "SITE HELP", "SITE UTIME 20240101000000 a", "site symlink a b"] {
             assert!(!Command::parse(line.as_bytes()).unwrap().is_secret(), "{line}");

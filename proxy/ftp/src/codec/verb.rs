@@ -139,9 +139,10 @@ verbs! {
 }
 
 impl Verb {
-    /// Whether the argument is never to be logged or kept.
+    /// Whether the argument is never to be logged or kept: it is a password, belongs to a login (RFC 2228), or means
+    /// nothing, so that a password may have strayed into it (NOOP).
     pub fn is_secret(self) -> bool {
-        matches!(self, Verb::Pass | Verb::Acct | Verb::Adat)
+        matches!(self, Verb::Pass | Verb::Acct | Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc | Verb::Noop)
     }
 }
 

@@ -285,6 +285,15 @@ pub enum Fact {
         /// Of the reply.
         code: u16,
     },
+    /// The backend could not tell now whether a login is right, with its code: that is nobody's wrong password.
+    LoginUndecided {
+        /// Who it was said to be.
+        user: Option<Vec<u8>>,
+        /// Of the reply.
+        code: u16,
+    },
+    /// The backend asked for an account behind the password (332), and the client began another login instead.
+    LoginAbandoned,
     /// A password was not tried: a limit has locked the client or the user out.
     LockedOut {
         /// Who it was said to be.

@@ -74,7 +74,8 @@ impl Session {
                 let reply = Reply::new(530, "Login incorrect.");
                 self.note_limit(limit.clone());
                 let user = self.subject.user.take();
-                self.note_failed_login(user.as_ref());
+                self.note_login_user(user.as_ref());
+                self.note_failed_login();
                 self.facts.push_back(Fact::LockedOut { user, limit, code: reply.code().value() });
                 self.refuse_login(reply, now);
             }

@@ -16,7 +16,9 @@ use super::{Expecting, Phase, Session};
 impl Session {
     pub(super) fn run_user(&mut self, command: Command, now: Now) {
         self.login_asked_at = now.monotonic;
-        self.is_login_judged = false;
+        if std::mem::take(&mut self.is_login_judged) && self.phase == Phase::ExpectAccount {
+            self.facts.push_back(Fact::LoginAbandoned);
+        }
         if self.lacks_tls() {
             return self.refuse(&command, answers::tls_required());
         }
@@ -194,8 +196,20 @@ impl Session {
 
     fn fail_login(&mut self, reply: Reply, now: Now) {
         let user = self.subject.user.take();
-        self.note_failed_login(user.as_ref());
-        self.facts.push_back(Fact::LoginFailed { user, code: reply.code().value() });
+        let code = reply.code().value();
+        let is_refused = match reply.kind() {
+            Kind::PermanentFailure => true,
+            // Some servers say so of a wrong name or password; any other says only that it cannot tell now.
+            Kind::TransientFailure => code == 430,
+            Kind::Preliminary | Kind::Completion | Kind::Intermediate => unreachable!("it is no failure"),
+        };
+        self.note_login_user(user.as_ref());
+        if is_refused {
+            self.note_failed_login();
+            self.facts.push_back(Fact::LoginFailed { user, code });
+        } else {
+            self.facts.push_back(Fact::LoginUndecided { user, code });
+        }
         self.refuse_login(reply, now);
     }
 
@@ -211,11 +225,11 @@ impl Session {
             | CloseReason::LoginAttempts
             | CloseReason::IdleTimeout
             | CloseReason::LineTimeout
-            | CloseReason::BackendGone
             | CloseReason::Denied
             | CloseReason::Limit => true,
             // A server that answers nobody tells nobody anything.
             CloseReason::LoginTimeout
+            | CloseReason::BackendGone
             | CloseReason::BackendUnavailable
             | CloseReason::BackendTimeout
             | CloseReason::BackendViolation(_)
@@ -224,7 +238,8 @@ impl Session {
         };
         if is_tried && counts {
             let user = self.subject.user.clone();
-            self.note_failed_login(user.as_ref());
+            self.note_login_user(user.as_ref());
+            self.note_failed_login();
             let code = reply.map_or(UNANSWERED, |reply| reply.code().value());
             self.facts.push_back(Fact::LoginFailed { user, code });
         }

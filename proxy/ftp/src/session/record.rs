@@ -219,9 +219,15 @@ impl Session {
     }
 
     /// The login that it was part of failed.
-    pub(super) fn note_failed_login(&mut self, user: Option<&Vec<u8>>) {
+    pub(super) fn note_failed_login(&mut self) {
         if let Some(record) = &mut self.open {
             record.has_failed_login = true;
+        }
+    }
+
+    /// Who the login that it was part of was for: the session forgets a name that was not let in.
+    pub(super) fn note_login_user(&mut self, user: Option<&Vec<u8>>) {
+        if let Some(record) = &mut self.open {
             record.user = user.cloned();
         }
     }

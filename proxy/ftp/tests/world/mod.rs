@@ -474,9 +474,10 @@ impl World {
                 let is_good = record.code.is_some_and(|code| (200..300).contains(&code));
                 assert!(!is_good || self.driver.is_complete(), "{record:?} for data that is not complete");
             }
-            Fact::LoginFailed { .. } => self.has_login_failed = true,
+            Fact::LoginFailed { .. } | Fact::LoginUndecided { .. } => self.has_login_failed = true,
             Fact::Closed(reason) => self.closed_for = Some(*reason),
             Fact::TlsEstablished(_)
+            | Fact::LoginAbandoned
             | Fact::LoggedIn
             | Fact::Routed(_)
             | Fact::UpstreamFailed { .. }

@@ -71,7 +71,7 @@ pub(in super::super) static LIMIT: Section = Section {
             "failed_logins",
             EVENTS,
             Absent,
-            "So many failed logins within that time lock out: each PASS gets 530, and the server does not hear it.",
+            "So many failed logins within that time lock an address, network or user out: each PASS gets 530, and the server does not hear it.",
         ),
         key("lockout", NOT_ZERO, Toml("\"15min\""), "For how long."),
         key("upload", Kind::Rate, Absent, "Bytes a second from clients, all their transfers together."),

@@ -33,11 +33,22 @@ pub(super) fn counts_something(document: &Document, draft: &LimitDraft, groups: 
             "count `transfers` per address, network, user or gateway",
         );
     }
-    if is_per_session && limit.failed_logins.is_some() {
-        error(
+    match limit.per {
+        Scope::Session if limit.failed_logins.is_some() => error(
             "who is locked out per session begins another one",
             "count `failed_logins` per address or user; `login_attempts` of [[listener]] is the limit of a session",
-        );
+        ),
+        Scope::Gateway | Scope::Listener | Scope::Backend if limit.failed_logins.is_some() => error(
+            "one client's wrong passwords would lock everybody out",
+            "count `failed_logins` per address, network or user",
+        ),
+        Scope::Session
+        | Scope::Gateway
+        | Scope::Listener
+        | Scope::Backend
+        | Scope::Address
+        | Scope::Network { .. }
+        | Scope::User => {}
     }
     if limit.failed_logins.is_some_and(|rate| rate.count.get() > FAILURES_MAX) {
         error("`failed_logins` counts up to 1000", "such a limit stops nobody; write a smaller number");

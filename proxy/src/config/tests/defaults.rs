@@ -258,7 +258,7 @@ fn keys_of_later_versions_are_refused_wherever_they_belong() {
         for key in section.keys.iter().filter(|key| key.is_later()) {
             let line = format!("{} = 'x'", key.name);
             let (text, expected) = match section.header {
-                "the top level" => (format!("{line}\n{MINIMAL}"), 1),
+                "the top level of the configuration" => (format!("{line}\n{MINIMAL}"), 1),
                 "[listener.passive]" => {
                     (MINIMAL.replacen("\n\n", &format!("\n[listener.passive]\n{line}\n"), 1), 5)
                 }
@@ -334,10 +334,10 @@ fn every_key_refuses_a_value_of_another_type() {
             // A date is no key's value.
             let value = "1979-05-27";
             let text = match section.header {
-                "the top level" if matches!(key.kind, Kind::Integer(..)) => {
+                "the top level of the configuration" if matches!(key.kind, Kind::Integer(..)) => {
                     format!("{} = {value}\n{MINIMAL}", key.name)
                 }
-                "the top level" => format!("{} = {value}\n", key.name),
+                "the top level of the configuration" => format!("{} = {value}\n", key.name),
                 "[tls.NAME]" => format!("{MINIMAL}[tls.default]\n{} = {value}\n", key.name),
                 "[tls.NAME] certificates" => {
                     format!("{MINIMAL}[tls.default]\ncertificates = [{{ {} = {value} }}]\n", key.name)

@@ -35,7 +35,7 @@ tls = "explicite"
   |
   = help: this ftpsgate knows 1 alone
 
-error: unknown key `idle_timeout` in the top level
+error: unknown key `idle_timeout` in the top level of the configuration
  --> gate.toml:2:1
   |
 2 | idle_timeout = "5m"

@@ -41,6 +41,10 @@ fn a_limit_names_what_exists_and_counts_what_can_be_counted() {
         ("per = 'gateway'\nconnections = '1/s'\nusers = ['a']", "6:1: a connection has no TLS", "limit"),
         ("per = 'session'\nsessions = 1", "6:1: a session is one session", "per address"),
         ("per = 'session'\nfailed_logins = '3/h'", "6:1: who is locked out per session", "login_attempts"),
+        ("per = 'gateway'\nfailed_logins = '3/h'", "6:1: one client's wrong passwords", "network or user"),
+        ("per = 'listener'\nfailed_logins = '3/h'", "6:1: one client's wrong passwords", "network or user"),
+        ("per = 'backend'\nfailed_logins = '3/h'", "6:1: one client's wrong passwords", "network or user"),
+        ("per = 'address'\nlockout = '0s'\nfailed_logins = '1/h'", "9:11: `lockout`: cannot be zero", "1s"),
         ("per = 'address'\nlockout = '1h'\nsessions = 1", "9:11: `lockout` has no effect", "failed_logins"),
         ("per = 'address'\nfailed_logins = '1001/h'", "6:1: `failed_logins` counts up to 1000", "smaller"),
         (

@@ -284,6 +284,14 @@ fn two_files_cannot_have_a_rule_of_one_name() {
 }
 
 #[test]
+fn what_only_the_configuration_has_is_sent_there_from_a_policy_file() {
+    let file = "[policy]\ndefault = 'deny'\n";
+    let (loaded, _directory) = of_files(&[("gate.toml", MINIMAL), ("policies.d/1.toml", file)]);
+    let errors = loaded.expect_err("a policy file has rules, groups, limits and tests");
+    assert_eq!(errors.errors()[0].hint(), "`policy` belongs to the top level of the configuration");
+}
+
+#[test]
 fn limits_of_policy_files_stand_beside_those_of_the_file() {
     let limit = |name: &str, keys: &str| format!("[[limit]]\nname = '{name}'\nper = 'address'\n{keys}\n");
     let group = "[[group]]\nname = 'g'\nusers = ['*']\n";

@@ -164,19 +164,46 @@ fn a_refused_transfer_leaves_no_offset_behind() {
     wire.play("C> RETR a\nB> RETR a");
 }
 
+#[test]
+fn a_password_whose_account_is_not_given_is_no_longer_tried_from_the_next_name_on() {
+    let mut wire = delayed();
+    wire.play("C> PASS hunter2\nB> PASS hunter2\nB< 332 ?\nC< 332 ?");
+    wire.play("C> USER berta\n= login abandoned\nB> USER berta\nB< 331 ?\nC< 331 ?");
+}
+
 /// Servers are slow to refuse and quick to accept: who leaves in between has tried a password all the same.
 #[test]
 fn a_password_that_is_not_waited_for_counts_as_a_wrong_one() {
-    for (end, code) in [("C closed", 421), ("B< 421 no\nC< 421 no", 421), ("C! bare LF\nC< 500 …", 500)] {
+    for (end, code) in [("C closed", 421), ("C! bare LF\nC< 500 …", 500)] {
         let mut wire = delayed();
         wire.play("C> PASS hunter2\nB> PASS hunter2\n+500ms");
         wire.play(&format!("{end}\n* close\n= login failed anna {code}"));
     }
-    // A server that does not answer is nobody else's fault.
-    let mut wire = delayed();
-    wire.play("C> PASS hunter2\nB> PASS hunter2");
-    wire.play("+30s\nC< 421 …\n* close\n= closed login_timeout");
-    assert!(wire.records.iter().all(|record| !record.has_failed_login));
+    // A server that does not answer, or leaves, is nobody else's fault.
+    for end in [
+        "+30s\nC< 421 …\n* close\n= closed login_timeout",
+        "+1s\nB< 421 full\nC< 421 full\n* close\n= closed backend_gone",
+        "+1s\nB closed\nC< 421 …\n* close\n= closed backend_gone",
+    ] {
+        let mut wire = delayed();
+        wire.play("C> PASS hunter2\nB> PASS hunter2");
+        wire.play(end);
+        assert!(wire.records.iter().all(|record| !record.has_failed_login), "{end}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_tell_now_makes_no_failed_login() {
+    for (code, outcome) in
+        [(450, "undecided"), (434, "undecided"), (430, "failed"), (530, "failed"), (532, "failed")]
+    {
+        let mut wire = delayed();
+        wire.play("C> PASS hunter2\nB> PASS hunter2");
+        wire.play(&format!("B< {code} no\n= login {outcome} anna {code}\n+1s\nC< {code} no"));
+        let password = wire.records.last().unwrap();
+        assert_eq!(password.has_failed_login, outcome == "failed", "{code}");
+        assert_eq!(password.user.as_deref(), Some(&b"anna"[..]));
+    }
 }
 
 #[test]

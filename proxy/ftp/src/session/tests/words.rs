@@ -120,6 +120,11 @@ pub(super) fn describe_fact(fact: &Fact) -> String {
             let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
             format!("login failed {user} {code}")
         }
+        Fact::LoginUndecided { user, code } => {
+            let user = user.as_ref().map_or("nobody".into(), |user| user.escape_ascii().to_string());
+            format!("login undecided {user} {code}")
+        }
+        Fact::LoginAbandoned => "login abandoned".into(),
         Fact::CommandFinished(record) => describe_record(record),
         Fact::Observed { verb, rule, is_denial, .. } => {
             let action = if *is_denial { "denied" } else { "allowed" };
