@@ -97,15 +97,8 @@ pub async fn run(
     let address = client.ip().to_canonical();
     let now = Now { monotonic: Duration::ZERO, wall: SystemTime::now() };
     let machine_client = Client { address, features: service.common_features() };
-    let session = Session::new(Arc::clone(&service.settings), machine_client, now);
-    // A flood of sessions that policy does not let begin leaves no flood of events.
-    if session.is_closed() {
-        debug!(local = %dialled, "session opened");
-    } else {
-        info!(local = %dialled, "session opened");
-    }
     let driver = Driver {
-        session,
+        session: Session::new(Arc::clone(&service.settings), machine_client, now),
         downstream: Downstream::plain(stream, service.listener.max_line),
         ticket,
         turn: None,
@@ -120,6 +113,12 @@ pub async fn run(
         service,
     };
     let mut driver = Box::new(driver);
+    // A flood of sessions that policy does not let begin leaves no flood of events.
+    if driver.session.is_closed() {
+        debug!(local = %dialled, "session opened");
+    } else {
+        info!(local = %dialled, "session opened");
+    }
     driver.drive().await;
     Box::pin(driver.close()).await;
 }

@@ -71,7 +71,7 @@ impl Session {
         self.announced = None;
         let running = Running {
             command,
-            spelled,
+            spelled: Box::new(spelled),
             direction,
             permit,
             items,
@@ -122,7 +122,7 @@ impl Session {
                     self.send(*restart, Expecting::Restart, now);
                 }
                 None => {
-                    let command = running.spelled.clone();
+                    let command = (*running.spelled).clone();
                     self.has_chosen_names |= command.verb() == Verb::Stou;
                     self.transfer = Transfer::Opening { running, client: setup.client };
                     self.send(command, Expecting::Transfer, now);
@@ -236,14 +236,14 @@ impl Session {
 }
 
 /// `150 FILE: name` (RFC 1123 §4.1.2.9) in any line, or the last word of the one line that servers say instead.
-fn unique_name(reply: &Reply) -> Option<Vec<u8>> {
+fn unique_name(reply: &Reply) -> Option<Box<[u8]>> {
     let named = reply.lines().find_map(|line| {
         let line = line.strip_prefix(b"150-").unwrap_or(line);
         line.trim_ascii_start().strip_prefix(b"FILE: ")
     });
     if named.is_some() || reply.lines().count() > 1 {
-        return named.map(<[u8]>::to_vec);
+        return named.map(Box::from);
     }
     let word = reply.text().split(|&byte| byte == b' ').rfind(|word| !word.is_empty())?;
-    Some(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word).to_vec())
+    Some(Box::from(word.trim_ascii_end().strip_suffix(b".").unwrap_or(word)))
 }

@@ -45,21 +45,21 @@ pub(super) enum Transfer {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) command: Command,
-    /// The same with the paths that were judged.
-    pub(super) spelled: Command,
+    /// The same with the paths that were judged. Boxed: an idle session should not carry its size.
+    pub(super) spelled: Box<Command>,
     pub(super) direction: Direction,
     pub(super) permit: Permit,
     /// For policy to be asked again.
     pub(super) items: Vec<Item>,
     pub(super) findings: Findings,
-    /// STOU: where the server puts the file, if that counts. Boxed, as below.
+    /// STOU: where the server puts the file, if that counts. Boxed, too.
     pub(super) unique_in: Option<Box<CanonicalPath>>,
     pub(super) started: Duration,
     pub(super) bytes: u64,
     pub(super) source_ended: bool,
-    /// Boxed: an idle session should not carry its size.
+    /// Boxed, too.
     pub(super) report: Option<Box<RelayReport>>,
-    pub(super) unique_name: Option<Vec<u8>>,
+    pub(super) unique_name: Option<Box<[u8]>>,
     pub(super) measured: Measured,
     /// REST was sent before it.
     pub(super) is_restarted: bool,
@@ -440,7 +440,7 @@ impl Session {
             end: running.end(),
             tls: report.and_then(|report| report.tls.clone()),
             upstream_tls: report.and_then(|report| report.upstream_tls.clone()),
-            unique_name: running.unique_name.clone(),
+            unique_name: running.unique_name.as_deref().map(<[u8]>::to_vec),
         });
     }
 
