@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::control::{ClientLine, Downstream, NotDrained, Unsolicited};
@@ -95,6 +95,7 @@ pub async fn run(
     let Endpoints { client, dialled } = ends;
     let epoch = Instant::now();
     let address = client.ip().to_canonical();
+    info!(local = %dialled, "session opened");
     let now = Now { monotonic: Duration::ZERO, wall: SystemTime::now() };
     let machine_client = Client { address, features: service.common_features() };
     let driver = Driver {
@@ -113,12 +114,6 @@ pub async fn run(
         service,
     };
     let mut driver = Box::new(driver);
-    // A flood of sessions that policy does not let begin leaves no flood of events.
-    if driver.session.is_closed() {
-        debug!(local = %dialled, "session opened");
-    } else {
-        info!(local = %dialled, "session opened");
-    }
     driver.drive().await;
     Box::pin(driver.close()).await;
 }
@@ -377,8 +372,6 @@ impl Driver {
     }
 
     fn record(&mut self) {
-        // Then the end of the session is the next fact.
-        let mut is_turned_away = false;
         while let Some(mut fact) = self.session.poll_fact() {
             if let Fact::CommandFinished(record) = &mut fact
                 && record.is_refused_by_unnamed_limit()
@@ -399,14 +392,7 @@ impl Driver {
             {
                 self.ticket.transfer_finished();
             }
-            if let Fact::Connected(decision) = &fact {
-                is_turned_away = !decision.is_allowed;
-            }
-            if is_turned_away && let Fact::Closed(reason) = &fact {
-                debug!(reason = reason.name(), "session closed");
-            } else {
-                record::record(fact, self.session.user(), &self.service, &self.upstream);
-            }
+            record::record(fact, self.session.user(), &self.service, &self.upstream);
         }
     }
 

@@ -18,19 +18,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ftpsgate_ftp::session::LoginVerdict;
+use ftpsgate_policies::Subject;
 use ftpsgate_policies::limit::{
     Activity, Counted, Direction, Event, Exceeded, Exhausted, Fill, Hold, Key, Limit, LimitError, Limits,
     Lockout, Party,
 };
 use ftpsgate_policies::rule::Group;
-use ftpsgate_policies::{RuleRef, Subject};
 use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::audit::text::escape;
-use report::{Refuser, Reports};
+use report::Reports;
 use throttle::Rates;
 
 pub use throttle::Throttle;
@@ -248,16 +248,6 @@ impl SharedLimits {
     pub fn unlock_user(&self, user: &[u8]) -> usize {
         let now = self.now();
         self.state().limits.unlock_user(user, now)
-    }
-
-    /// A listener turns a client away: whether that is an event, or one of a flood that is only counted.
-    pub fn may_report_turned_away(&self, listener: &str, what: &'static str) -> bool {
-        self.reports.may_record(Refuser::Listener(listener.to_owned()), what, self.now())
-    }
-
-    /// A rule, or the default, denies a connection; likewise.
-    pub fn may_report_denied(&self, rule: Option<&RuleRef>) -> bool {
-        self.reports.may_record(Refuser::Rule(rule.cloned()), "connections", self.now())
     }
 
     /// Records how many refusals were not recorded singly; to be called now and then.

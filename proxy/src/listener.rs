@@ -134,16 +134,12 @@ fn admit(
     let Ok(dialled) = stream.local_addr() else { return };
     let ends = Endpoints { client, dialled };
     if !has_descriptors_behind(&stream) {
-        if service.limits.may_report_turned_away(&service.listener.name, "descriptors") {
-            warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
-        }
+        warn!(listener = service.listener.name, %client, "too few file descriptors for another session");
         audit::turned_away(&service, ends, "descriptors");
         return turn_away(&stream, service.listener.mode);
     }
     let Some(place) = gate.admit(service.listener.max_sessions) else {
-        if service.limits.may_report_turned_away(&service.listener.name, "max_sessions") {
-            warn!(listener = service.listener.name, %client, "too many sessions");
-        }
+        warn!(listener = service.listener.name, %client, "too many sessions");
         audit::turned_away(&service, ends, "max_sessions");
         return turn_away(&stream, service.listener.mode);
     };
@@ -208,9 +204,7 @@ async fn serve_proxied(
         Err(error @ HeaderError::Closed) => debug!(%error, "connection closed"),
         Err(error) => {
             audit::violated(&service, own, "client.proxy_header");
-            if service.limits.may_report_turned_away(&service.listener.name, "client.proxy_header") {
-                warn!(event = "client.proxy_header", %error, "protocol violation");
-            }
+            warn!(event = "client.proxy_header", %error, "protocol violation");
         }
     }
 }

@@ -250,43 +250,6 @@ fn a_flood_of_refusals_leaves_a_bounded_log() {
     assert!(summary.number("count").is_some_and(|count| count >= 200), "{summary:?}");
 }
 
-/// A flood on a gateway with these lines: few events of that name, and one that tells how many more there were. No
-/// session but the first, where there is one, is an event.
-fn assert_bounded(listener_keys: &str, extra: &str, single: &str, summary: &str) {
-    let scene =
-        Scene::start_with(Script::new(), |options| options.all_listener_keys(listener_keys).extra(extra));
-    let plain = scene.gateway.address("plain");
-    let _first = Client::connect(plain);
-    for _ in 0..100 {
-        let mut client = Client::connect(plain);
-        client.send_bytes(b"garbage that is no header\r\n");
-        client.read_to_end();
-    }
-    let summary = scene.gateway.wait_named(summary, PATIENCE);
-    let named = |name: &str| scene.gateway.events().iter().filter(|event| event.is(name)).count();
-    assert!(named(single) <= 40, "{} of {single}", named(single));
-    assert!(summary.number("count").is_some_and(|count| count >= 60), "{summary:?}");
-    assert!(named("session opened") <= 1 && named("session closed") <= 1, "{single}");
-}
-
-#[test]
-fn a_flood_of_clients_beyond_max_sessions_leaves_a_bounded_log() {
-    assert_bounded("max_sessions = 1", "", "too many sessions", "more were turned away");
-}
-
-#[test]
-fn a_flood_of_clients_that_may_not_connect_leaves_a_bounded_log() {
-    let deny = "[policy]\ndefault = 'allow'\n[[rule]]\nname = 'nobody'\nlisteners = ['plain']\n\
-                operations = ['connect']\naction = 'deny'";
-    assert_bounded("", deny, "connection denied", "more connections were denied");
-}
-
-#[test]
-fn a_flood_of_false_proxy_headers_leaves_a_bounded_log() {
-    let trust = "proxy_protocol_from = ['127.0.0.0/8']";
-    assert_bounded(trust, "", "protocol violation", "more were turned away");
-}
-
 const RATE: f64 = 20e6;
 const TWO_SECONDS: usize = 40_000_000;
 

@@ -76,7 +76,6 @@ pub(super) fn record(fact: Fact, user: Option<&[u8]>, service: &Service, upstrea
             "observed"
         ),
         Fact::Connected(decision) if decision.is_allowed => {}
-        Fact::Connected(decision) if !service.limits.may_report_denied(decision.rule()) => {}
         Fact::Connected(decision) => warn!(
             target: "audit",
             rule = decision.rule().map(RuleRef::name),

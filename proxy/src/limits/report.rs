@@ -1,6 +1,4 @@
 //! Records of refusals: each of the first few in a time, and then how many more there were.
-//!
-//! A flood of clients that a listener or a rule turns away at once leaves no flood of events either.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,21 +11,10 @@ use tracing::warn;
 
 use super::{exhausted_key, key_text};
 
-/// What was recorded lately, by who refused and by what was too much or wrong.
+/// What was recorded lately, by limit and by what of it was exceeded.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    windows: Mutex<HashMap<(Refuser, &'static str), Window>>,
-}
-
-/// Who refuses.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Refuser {
-    /// A `[[limit]]`.
-    Limit(RuleRef),
-    /// A listener, by its name.
-    Listener(String),
-    /// A rule; `None`: the default.
-    Rule(Option<RuleRef>),
+    windows: Mutex<HashMap<(RuleRef, &'static str), Window>>,
 }
 
 #[derive(Debug)]
@@ -58,7 +45,7 @@ impl Reports {
         subject: &Subject,
         now: Duration,
     ) {
-        if !self.may_record(Refuser::Limit(limit.clone()), what, now) {
+        if !self.may_record(limit, what, now) {
             return;
         }
         warn!(
@@ -74,11 +61,10 @@ impl Reports {
         );
     }
 
-    /// Whether one more is recorded singly; else it is counted.
-    pub(super) fn may_record(&self, refuser: Refuser, what: &'static str, now: Duration) -> bool {
+    fn may_record(&self, limit: &RuleRef, what: &'static str, now: Duration) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Window { began: now, recorded: 0, unrecorded: 0 };
-        let window = windows.entry((refuser, what)).or_insert(fresh);
+        let window = windows.entry((limit.clone(), what)).or_insert(fresh);
         let is_recorded = window.recorded < RECORDED_MAX;
         if is_recorded {
             window.recorded += 1;
@@ -88,40 +74,24 @@ impl Reports {
         is_recorded
     }
 
-    /// Ends the windows that are over, and says what they left out. There are as many windows as limits, listeners and
-    /// rules, at most, for each thing that they refuse; those of what is gone go, too.
+    /// Ends the windows that are over, and says what they left out. There are as many windows as limits, at most, for
+    /// each thing that they limit; those of limits that are gone go, too.
     pub(super) fn summarise(&self, now: Duration) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.retain(|(refuser, what), window| {
+        windows.retain(|(limit, what), window| {
             let is_over = now.saturating_sub(window.began) >= WINDOW;
             if is_over && window.unrecorded > 0 {
-                refuser.summarise(what, window.unrecorded);
+                warn!(
+                    target: "audit",
+                    limit = limit.name(),
+                    origin = %limit.origin(),
+                    what,
+                    count = window.unrecorded,
+                    "more were refused by a limit"
+                );
             }
             !is_over
         });
-    }
-}
-
-impl Refuser {
-    fn summarise(&self, what: &'static str, count: u64) {
-        match self {
-            Self::Limit(limit) => warn!(
-                target: "audit",
-                limit = limit.name(),
-                origin = %limit.origin(),
-                what,
-                count,
-                "more were refused by a limit"
-            ),
-            Self::Listener(listener) => warn!(listener, what, count, "more were turned away"),
-            Self::Rule(rule) => warn!(
-                target: "audit",
-                rule = rule.as_ref().map(RuleRef::name),
-                rule_at = rule.as_ref().map(|rule| tracing::field::display(rule.origin())),
-                count,
-                "more connections were denied"
-            ),
-        }
     }
 }
 
@@ -143,14 +113,12 @@ mod tests {
         let (_, reference) = limits.file_bytes_max(party).unwrap();
         let reports = Reports::default();
         let now = Duration::from_secs(5);
-        let may_record = |now| reports.may_record(Refuser::Limit(reference.clone()), "sessions", now);
-        let recorded = (0..1000).filter(|_| may_record(now)).count();
+        let recorded = (0..1000).filter(|_| reports.may_record(reference, "sessions", now)).count();
         assert_eq!(recorded, 20);
         assert_eq!(reports.windows.lock().unwrap().values().next().unwrap().unrecorded, 980);
         reports.summarise(now + Duration::from_secs(9));
-        assert!(!may_record(now));
-        assert!(reports.may_record(Refuser::Listener("ftps".into()), "sessions", now), "another's flood");
+        assert!(!reports.may_record(reference, "sessions", now));
         reports.summarise(now + Duration::from_secs(10));
-        assert!(may_record(now + Duration::from_secs(10)));
+        assert!(reports.may_record(reference, "sessions", now + Duration::from_secs(10)));
     }
 }
